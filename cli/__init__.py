@@ -1,0 +1,1 @@
+"""The hatidata command: thin verbs over the rooms below."""

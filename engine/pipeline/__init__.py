@@ -1,0 +1,1 @@
+"""SQL in, governed SQL out: pure stages, in the order of STAGES."""

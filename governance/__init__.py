@@ -1,0 +1,1 @@
+"""The law, pure: what may be seen, by whom, and what is remembered of it."""

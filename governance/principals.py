@@ -1,0 +1,57 @@
+"""Who asks: a person or service, and the agent that acts for it, as the credential says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from governance.roles import Role
+from governance.scopes import Scope
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An AI agent, as bound to the key it uses."""
+
+    id: str
+    framework: str = ""
+    trust: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The identity a session acts under; all of it comes from the credential and the rulebook."""
+
+    user_id: str
+    email: str
+    organization: str
+    role: Role
+    scopes: frozenset[Scope]
+    environment: str
+    key_id: str
+    key_name: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Sorted (name, value) pairs such as ("department", "risk")."""
+    agent: Agent | None = None
+    networks: tuple[Network, ...] = ()
+    """Where the key may be used from; empty means anywhere."""
+    allowed_tables: tuple[str, ...] = ()
+    """`schema.table` or `schema.*`; empty means every table of the organisation."""
+    dialect: str = "duckdb"
+    operator: bool = False
+    """Whether the organisation is the operator's (it may declare others)."""
+    source_ip: str = field(default="", compare=False)
+
+    def attribute(self, name: str) -> str | None:
+        """A placeholder's value: the six built-in names and whatever attributes the user carries, or None."""
+        if name == "user_id":
+            return self.user_id
+        if name == "org_id":
+            return self.organization
+        if name == "agent_id":
+            return self.agent.id if self.agent else None
+        if name == "agent_framework":
+            return (self.agent.framework or None) if self.agent else None
+        return dict(self.attributes).get(name)

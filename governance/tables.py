@@ -1,0 +1,64 @@
+"""Tables as the law names them: schema, name, columns with DuckDB types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def fold(name: str) -> str:
+    """ASCII case folding, as DuckDB compares names (never `str.lower`, which folds more)."""
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableName:
+    """A table's schema and name, spelled as stored; compare with `key`."""
+
+    schema: str
+    name: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The folded pair by which names are compared."""
+        return fold(self.schema), fold(self.name)
+
+    def __str__(self) -> str:
+        """`schema.name`, as people write it in policies."""
+        return f"{self.schema}.{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """`schema.name` as a TableName.
+
+        Raises:
+            ValueError: not exactly one dot with something on both sides.
+        """
+        schema, dot, name = text.partition(".")
+        if not dot or not schema or not name or "." in name:
+            raise ValueError("a table is written schema.name")
+        return cls(schema, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: name as stored, DuckDB type as DuckDB spells it (`INTEGER`, `DECIMAL(12,2)`, `VARCHAR[]`)."""
+
+    name: str
+    type: str
+    partition: bool = False
+    """Whether the column comes from Hive partition folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A base table (Parquet files) with its columns in order."""
+
+    name: TableName
+    columns: tuple[Column, ...]
+    fault: str = ""
+    """Why the table cannot be read (a safe sentence), or empty."""
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name (ASCII case folded), or None."""
+        wanted = fold(name)
+        return next((c for c in self.columns if fold(c.name) == wanted), None)

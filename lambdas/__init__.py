@@ -1,0 +1,1 @@
+"""The staff that comes when a bell rings: one room per event."""
