@@ -16,7 +16,18 @@ from typing import Any
 
 from governance.errors import InvalidRequest
 from governance.policies import (
-    SHARED, AppliesTo, Audience, Condition, Effect, Mask, MaskFunction, MinimumGroup, Policy, RowFilter, TimeWindow, View,
+    SHARED,
+    AppliesTo,
+    Audience,
+    Condition,
+    Effect,
+    Mask,
+    MaskFunction,
+    MinimumGroup,
+    Policy,
+    RowFilter,
+    TimeWindow,
+    View,
 )
 from governance.principals import Agent, Principal
 from governance.roles import Role
@@ -139,7 +150,10 @@ class Rulebook:
 
 
 _POLICY_KINDS: dict[str, type[Policy]] = {
-    "row_filter": RowFilter, "mask": Mask, "condition": Condition, "minimum_group": MinimumGroup,
+    "row_filter": RowFilter,
+    "mask": Mask,
+    "condition": Condition,
+    "minimum_group": MinimumGroup,
 }
 
 
@@ -153,7 +167,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if hasattr(value, "__dataclass_fields__"):
         out = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-        if isinstance(value, tuple(_POLICY_KINDS.values())):
+        if isinstance(value, RowFilter | Mask | Condition | MinimumGroup):
             out["type"] = policy_kind(value)
         return out
     if isinstance(value, Enum):
@@ -198,7 +212,8 @@ def _policy(d: dict[str, Any]) -> Policy:
     if "applies_to" in d:
         a = d["applies_to"]
         d["applies_to"] = AppliesTo(
-            Audience(a.get("audience", "everyone")), tuple(a.get("agent_ids", ())), tuple(a.get("frameworks", ())))
+            Audience(a.get("audience", "everyone")), tuple(a.get("agent_ids", ())), tuple(a.get("frameworks", ()))
+        )
     if kind == "mask":
         d["function"] = MaskFunction(d["function"])
     if kind == "condition":
@@ -208,7 +223,10 @@ def _policy(d: dict[str, Any]) -> Policy:
             d[name] = tuple(d.get(name, ()))
         w = d.get("window")
         d["window"] = (
-            TimeWindow(w["zone"], w["start_minute"], w["end_minute"], frozenset(w.get("weekdays", range(7)))) if w else None)
+            TimeWindow(w["zone"], w["start_minute"], w["end_minute"], frozenset(w.get("weekdays", range(7))))
+            if w
+            else None
+        )
     return _POLICY_KINDS[kind](**d)
 
 
@@ -230,18 +248,32 @@ def decode(data: bytes) -> Rulebook:
             organizations=tuple((i, n) for i, n in d["organizations"]),
             schemas=tuple((s, o) for s, o in d["schemas"]),
             users=tuple(
-                User(u["id"], u["email"], u["organization"], Role(u["role"]),
-                     tuple((k, v) for k, v in u["attributes"]), u["active"])
-                for u in d["users"]),
+                User(
+                    u["id"],
+                    u["email"],
+                    u["organization"],
+                    Role(u["role"]),
+                    tuple((k, v) for k, v in u["attributes"]),
+                    u["active"],
+                )
+                for u in d["users"]
+            ),
             keys=tuple(
                 Key(
-                    id=k["id"], name=k["name"], prefix=k["prefix"], hash=k["hash"], user_id=k["user_id"],
+                    id=k["id"],
+                    name=k["name"],
+                    prefix=k["prefix"],
+                    hash=k["hash"],
+                    user_id=k["user_id"],
                     scopes=frozenset(Scope(s) for s in k["scopes"]),
                     agent=Agent(**k["agent"]) if k["agent"] else None,
-                    networks=tuple(k["networks"]), allowed_tables=tuple(k["allowed_tables"]),
-                    expires_at=k["expires_at"], dialect=k["dialect"],
+                    networks=tuple(k["networks"]),
+                    allowed_tables=tuple(k["allowed_tables"]),
+                    expires_at=k["expires_at"],
+                    dialect=k["dialect"],
                 )
-                for k in d["keys"]),
+                for k in d["keys"]
+            ),
             policies=tuple(_policy(p) for p in d["policies"]),
             views=tuple(View(v["id"], TableName.parse(v["name"]), v["sql"]) for v in d["views"]),
             limits=Limits(**d["limits"]),

@@ -34,13 +34,21 @@ class Scope(StrEnum):
     WEBHOOKS_MANAGE = "webhooks:manage"
 
 
-_READ = frozenset({Scope.QUERY_READ, Scope.TABLES_LIST, Scope.TABLES_DESCRIBE, Scope.SCHEMAS_READ, Scope.FUNCTIONS_EXECUTE})
+_READ = frozenset(
+    {Scope.QUERY_READ, Scope.TABLES_LIST, Scope.TABLES_DESCRIBE, Scope.SCHEMAS_READ, Scope.FUNCTIONS_EXECUTE}
+)
 
 BUNDLES: dict[str, frozenset[Scope]] = {
     "read_only": _READ,
-    "developer": _READ | {
-        Scope.QUERY_WRITE, Scope.TABLES_CREATE, Scope.TABLES_ALTER, Scope.TRIGGERS_READ,
-        Scope.BRANCHES_CREATE, Scope.MEMORY_READ, Scope.MEMORY_WRITE,
+    "developer": _READ
+    | {
+        Scope.QUERY_WRITE,
+        Scope.TABLES_CREATE,
+        Scope.TABLES_ALTER,
+        Scope.TRIGGERS_READ,
+        Scope.BRANCHES_CREATE,
+        Scope.MEMORY_READ,
+        Scope.MEMORY_WRITE,
     },
     "agent": _READ | {Scope.MEMORY_READ, Scope.MEMORY_WRITE, Scope.COT_WRITE},
     "admin": frozenset(Scope) - {Scope.ORGS_MANAGE, Scope.BILLING_MANAGE},
