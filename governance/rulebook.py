@@ -75,6 +75,8 @@ class Limits:
     rulebook_age_max_s: float = 300.0
     result_rows_max: int = 0
     """0 is unlimited."""
+    cache_generation: int = 0
+    """Grows when an administrator asks for the caches to be cleared; a node clears its own when it sees a new number."""
 
 
 @dataclass(frozen=True, slots=True)
