@@ -76,7 +76,7 @@ class Limits:
     result_rows_max: int = 0
     """0 is unlimited."""
     cache_generation: int = 0
-    """Grows when an administrator asks for the caches to be cleared; a node clears its own when it sees a new number."""
+    """Grows when an administrator clears the caches; a node clears its own when it sees a new number."""
 
 
 @dataclass(frozen=True, slots=True)
