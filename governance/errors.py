@@ -165,9 +165,26 @@ class SourceUnavailable(Refusal):
 
 
 class EngineFailed(Refusal):
-    """DuckDB refused or failed; its own words are dropped, its class is kept in `reason`."""
+    """DuckDB refused or failed; its own words are dropped, its class is kept in `reason`.
+
+    `kind` is one of a few words from which `engine.refusals` picks the SQLSTATE: conversion (22P02), out_of_range
+    (22003), invalid_input (22023), type_mismatch (42804), parameter (22P02), duplicate_key (21000), not_implemented
+    (0A000), binder (42P10), permission (42501), assertion (XX000), startup (58000), internal (XX000).
+    """
 
     code = "engine_failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "internal",
+        advice: str = "",
+        reason: str = "",
+        position: int | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice, reason=reason, position=position)
+        self.kind = kind
 
 
 class ResourceExceeded(Refusal):
