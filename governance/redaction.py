@@ -1,0 +1,223 @@
+"""Personal data out of texts that are remembered (claims W4.13, W4.14): e-mail, SSN, card, phone and API key.
+
+Two stages. Linear-time expressions (google-re2) find e-mail addresses, keys and runs of digits; `governance.digit_runs`
+decides what each run is, with context, so that ordinary numbers and dates stay. Patterns cannot see a value that a
+statement assembles (`'123-45' || '-6789'`); `governance.fingerprint` is for whoever must not store that.
+Measured precision and recall: docs/audit.md.
+"""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from governance.digit_runs import Kind, classify
+from governance.errors import InvalidRequest
+
+MAX_TEXT_CHARS = 65_536
+"""Longer texts are kept up to here; the rest is replaced by `[TRUNCATED:n]`, n being its length in characters."""
+MAX_PATTERNS = 64
+MAX_PATTERN_CHARS = 512
+
+_OPAQUE = b"\x80"
+"""Stands in the shadow for a character outside ASCII that is neither digit, dash, space nor mail punctuation."""
+
+
+def _shadow_table() -> dict[int, str]:
+    """Characters outside ASCII that a person would read as a digit, dash, space, dot or at-sign, mapped one to one."""
+    table = {}
+    for code in range(128, sys.maxunicode + 1):
+        char = chr(code)
+        category = unicodedata.category(char)
+        if category == "Nd":
+            table[code] = str(unicodedata.decimal(char))
+        elif category == "Pd" or char == "\N{MINUS SIGN}":
+            table[code] = "-"
+        elif category in {"Zs", "Cf"}:
+            table[code] = " "
+    table |= {ord("＠"): "@", ord("﹫"): "@", ord("．"): ".", ord("。"): ".", ord("＋"): "+"}
+    table |= {ord("（"): "(", ord("）"): ")", ord("／"): "/"}
+    return table
+
+
+def _opaque(error: UnicodeError) -> tuple[bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 -- registered for encoding only
+    return _OPAQUE * (error.end - error.start), error.end
+
+
+_SHADOW_TABLE: dict[int, str] = {}
+codecs.register_error("hatidata-opaque", _opaque)
+
+
+def _shadow(text: str) -> bytes:
+    """One byte per character, so that offsets in the shadow are offsets in the text."""
+    if text.isascii():
+        return text.encode("ascii")
+    if not _SHADOW_TABLE:
+        _SHADOW_TABLE.update(_shadow_table())
+    return text.translate(_SHADOW_TABLE).encode("ascii", "hatidata-opaque")
+
+
+def _options(*, latin1: bool) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 8 << 20
+    options.encoding = re2.Options.Encoding.LATIN1 if latin1 else re2.Options.Encoding.UTF8
+    return options
+
+
+_BYTES = _options(latin1=True)
+_EMAIL = re2.compile(
+    rb'(?:"[^"\'@\r\n]{1,64}"|[A-Za-z0-9\x80._%+!#$&*/=?^`{|}~-]+(?:\'[A-Za-z0-9\x80._%+-]+)?)'
+    rb"(?:@|%40)(?:\[[0-9A-Fa-f.:]+\]|localhost|[A-Za-z0-9\x80-]+(?:\.[A-Za-z0-9\x80-]+)+)",
+    _BYTES,
+)
+_API_KEY = re2.compile(rb"hd_(?:live|test)_[0-9A-Za-z]{8,}", _BYTES)
+_DIGITS = re2.compile(rb"\+?\(?[0-9](?:[ ().\-/]{0,3}[0-9]){6,}", _BYTES)
+_ORDINARY = re2.compile(
+    rb"(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)[0-9]{2})(?: [0-9]{1,2})?",
+    _BYTES,
+)
+"""Dates and the beginning of timestamps, told apart at once because statements are full of them."""
+_EXTENSION = re2.compile(rb"(?i)[ ,]{0,2}(?:x|ext\.?)[ ]?[0-9]{1,6}", _BYTES)
+_ABOUT_PHONE = re2.compile(rb"(?i)phone|mobile|msisdn|whatsapp|telefon|(?:^|[^a-z])(?:tel|cell|fax|sms|call)", _BYTES)
+_ABOUT_SSN = re2.compile(rb"(?i)ssn|social.{0,2}sec|(?:^|[^a-z])(?:tin|itin|tax_?id)(?:[^a-z]|$)", _BYTES)
+_ABOUT = {Kind.PHONE: _ABOUT_PHONE, Kind.SSN: _ABOUT_SSN}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the text to be replaced: character offsets and the marker's type."""
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomPattern:
+    """A customer's own pattern: `name` (A-Z, digits, underscore) becomes the marker, `expression` is RE2 syntax."""
+
+    name: str
+    expression: str
+
+
+class Redactor:
+    """The built-in detectors and a customer's own patterns."""
+
+    def __init__(self, patterns: Iterable[CustomPattern] = ()) -> None:
+        """Compile once.
+
+        Raises:
+            InvalidRequest: a name or expression that cannot be used, or too many of them.
+        """
+        given = tuple(patterns)
+        if len(given) > MAX_PATTERNS:
+            raise InvalidRequest(f"At most {MAX_PATTERNS} redaction patterns may be given.")
+        self._custom: tuple[tuple[str, Any], ...] = tuple((p.name, _compile_custom(p)) for p in given)
+
+    def redact(self, text: str) -> str:
+        """`text` with every find replaced by `[REDACTED:TYPE]`, cut at `MAX_TEXT_CHARS`."""
+        cut = ""
+        if len(text) > MAX_TEXT_CHARS:
+            kept = _cut(text)
+            cut = f"[TRUNCATED:{len(text) - len(kept)}]"
+            text = kept
+        spans = self.find(text)
+        if not spans:
+            return text + cut
+        parts = []
+        done = 0
+        for span in spans:
+            parts += [text[done : span.start], f"[REDACTED:{span.kind}]"]
+            done = span.end
+        parts += [text[done:], cut]
+        return "".join(parts)
+
+    def find(self, text: str) -> list[Span]:
+        """What would be replaced, in order, without overlaps."""
+        shadow = _shadow(text)
+        spans: list[Span] = []
+        for name, expression in self._custom:
+            spans += (
+                Span(match.start(), match.end(), name)
+                for match in expression.finditer(text)
+                if match.end() > match.start()
+            )
+        if b"hd_" in shadow:
+            spans += (Span(match.start(), match.end(), "API_KEY") for match in _API_KEY.finditer(shadow))
+        if b"@" in shadow or b"%40" in shadow:
+            spans += (Span(match.start(), match.end(), "EMAIL") for match in _EMAIL.finditer(shadow))
+        about = _Context(shadow).about
+        for match in _DIGITS.finditer(shadow):
+            start, end = match.span()
+            if end - start <= 13 and _ORDINARY.fullmatch(shadow, start, end):
+                continue
+            for kind, first, last in classify(shadow, start, end, about):
+                tail = _EXTENSION.match(shadow, last) if kind is Kind.PHONE else None
+                spans.append(Span(first, tail.end() if tail else last, kind.value))
+        return _without_overlaps(spans) if len(spans) > 1 else spans
+
+
+class _Context:
+    """Whether the whole statement speaks of phones or of SSNs; looked at only when a run needs it."""
+
+    def __init__(self, shadow: bytes) -> None:
+        self._shadow = shadow
+        self._known: dict[Kind, bool] = {}
+
+    def about(self, kind: Kind) -> bool:
+        if kind not in self._known:
+            self._known[kind] = bool(_ABOUT[kind].search(self._shadow))
+        return self._known[kind]
+
+
+def _compile_custom(pattern: CustomPattern) -> Any:
+    plain = pattern.name.replace("_", "")
+    if not (plain.isascii() and plain.isalnum() and pattern.name == pattern.name.upper() and len(pattern.name) <= 32):
+        raise InvalidRequest("A redaction pattern's name is 1 to 32 of A-Z, 0-9 and underscore.")
+    if not pattern.expression or len(pattern.expression) > MAX_PATTERN_CHARS:
+        raise InvalidRequest(f"A redaction pattern is 1 to {MAX_PATTERN_CHARS} characters of RE2 syntax.")
+    try:
+        compiled = re2.compile(pattern.expression, _options(latin1=False))
+    except re2.error:
+        raise InvalidRequest(
+            f"The redaction pattern {pattern.name} is not an RE2 expression.",
+            advice="RE2 has no back-references and no look-around.",
+        ) from None
+    if compiled.search(""):
+        raise InvalidRequest(f"The redaction pattern {pattern.name} matches the empty text.")
+    return compiled
+
+
+def _cut(text: str) -> str:
+    """The first part of a long text, ending where no address or number can be cut in two."""
+    end = MAX_TEXT_CHARS
+    floor = MAX_TEXT_CHARS - 1024
+    while end > floor and (text[end - 1].isalnum() or text[end - 1] in " ().-/+@_%"):
+        end -= 1
+    return text[:end]
+
+
+def _without_overlaps(spans: list[Span]) -> list[Span]:
+    """Sorted; a span that overlaps an earlier one is merged into it, so that nothing found stays in sight."""
+    spans.sort(key=lambda span: (span.start, -span.end))
+    merged = [spans[0]]
+    for span in spans[1:]:
+        last = merged[-1]
+        if span.start >= last.end:
+            merged.append(span)
+        elif span.end > last.end:
+            merged[-1] = Span(last.start, span.end, last.kind)
+    return merged
+
+
+_DEFAULT = Redactor()
+redact: Callable[[str], str] = _DEFAULT.redact
+"""`text` with e-mail addresses, SSNs, card numbers, phone numbers and API keys replaced by `[REDACTED:TYPE]`."""
