@@ -209,3 +209,27 @@ class Conflict(Refusal):
     """The object was changed by someone else, or exists already."""
 
     code = "conflict"
+
+
+class PreconditionFailed(Refusal):
+    """The object is no longer what the caller's If-Match says."""
+
+    code = "precondition_failed"
+
+
+class TooManyRequests(Refusal):
+    """This source failed or asked too often."""
+
+    code = "too_many_requests"
+
+
+class BodyTooLarge(Refusal):
+    """A request's body is past the limit."""
+
+    code = "body_too_large"
+
+
+class StoreUnavailable(Refusal):
+    """The control plane's store cannot be read or written."""
+
+    code = "store_unavailable"

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
+
+from governance.admin_event import AdminEvent, Attribution
+from governance.register import Observation, Record
+
+R = TypeVar("R", bound=Record | Observation)
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -84,3 +92,61 @@ class QueryAuditSearch(Protocol):
             InvalidRequest: a cursor this search did not give.
             AuditUnavailable: the store cannot be read.
         """
+
+
+class ControlReader(Protocol):
+    """One consistent view of the register and the chain."""
+
+    def get(self, kind: type[R], environment: str, record_id: str) -> R | None:
+        """The record of that kind and id, or None."""
+
+    def find_unique(self, kind: type[R], environment: str, unique: str) -> R | None:
+        """The record whose `unique` this is, or None."""
+
+    def find_lookup(self, kind: type[R], lookup: str) -> R | None:
+        """The record whose `lookup` this is, in whatever environment, or None."""
+
+    def every(self, kind: type[R], environment: str) -> list[R]:
+        """Every record of that kind, by id."""
+
+    def version(self, environment: str) -> int:
+        """A number that grows with every change of law in the environment; 0 when there is none."""
+
+    def head(self, environment: str) -> tuple[int, str]:
+        """Sequence and hash of the chain's last event; 0 and the genesis when it is empty."""
+
+    def events(self, environment: str, *, after: int, limit: int, newest_first: bool = False) -> list[str]:
+        """At most `limit` lines of the chain past sequence `after` (before it, when newest first; 0 is the end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """What one transaction does: the records to put and remove, the events that say so, and what to answer."""
+
+    result: T
+    puts: tuple[Record, ...] = ()
+    removes: tuple[Record, ...] = ()
+    events: tuple[AdminEvent, ...] = ()
+
+
+class ControlStore(Protocol):
+    """The register and the chain, changed only together."""
+
+    def read(self) -> AbstractContextManager[ControlReader]:
+        """A consistent view for the length of the block."""
+
+    def change(self, attribution: Attribution, decide: Callable[[ControlReader], Change[T]]) -> T:
+        """Run `decide` on the present state and commit its change with its events, wholly or not at all.
+
+        `decide` may be run again when another writer was first, so it must have no effect of its own.
+
+        Raises:
+            Conflict: a record would share another's `unique` or `lookup`.
+            ValueError: records change without an event.
+        """
+
+    def observe(self, observation: Observation) -> None:
+        """Keep what was seen; the last one of an id wins. No event, no new version."""
+
+    def close(self) -> None:
+        """Let go of what the store holds open."""

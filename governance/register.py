@@ -1,0 +1,446 @@
+"""The register: organizations, schemas, users, keys, policies and views as the control plane keeps them.
+
+Each record names its `kind`, its `environment` (empty when it belongs to all), its `id`, the `organization` it belongs
+to, and what no other record of its kind may share: `unique` and `lookup` (empty for none). `fact()` is what the API and
+the chain may tell of it. `encode_record` and `decode_record` are the stored form, version 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from governance.policies import Policy, View
+from governance.principals import Agent
+from governance.roles import Role
+from governance.rulebook import Key, Limits, User, decode_policy, encode_policy
+from governance.scopes import Scope
+from governance.tables import Column, Table, TableName, fold
+
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A firm. Exactly one is the operator's."""
+
+    kind: ClassVar[str] = "organization"
+    environment: ClassVar[str] = ""
+    lookup: ClassVar[str] = ""
+    unique: ClassVar[str] = ""
+
+    id: str
+    name: str
+    created_at: str
+    operator: bool = False
+    status: str = "active"
+
+    @property
+    def organization(self) -> str:
+        """Its own id."""
+        return self.id
+
+    def fact(self) -> dict[str, Any]:
+        """Id, name, status."""
+        return {"id": self.id, "name": self.name, "status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment's settings; `name` is also the database name on the wire."""
+
+    kind: ClassVar[str] = "environment"
+    environment: ClassVar[str] = ""
+    lookup: ClassVar[str] = ""
+    unique: ClassVar[str] = ""
+    organization: ClassVar[str] = ""
+
+    name: str
+    limits: Limits = field(default_factory=Limits)
+    mask_key_id: str = ""
+    retention_days: int = 2557
+    """Seven years of audit."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.name
+
+    def fact(self) -> dict[str, Any]:
+        """The settings; durations in whole milliseconds, for the chain knows no fractions."""
+        return {
+            "name": self.name,
+            "mask_key_id": self.mask_key_id,
+            "statement_timeout_ms": round(self.limits.statement_timeout_s * 1000),
+            "rulebook_age_max_ms": round(self.limits.rulebook_age_max_s * 1000),
+            "result_rows_max": self.limits.result_rows_max,
+            "cache_generation": self.limits.cache_generation,
+            "retention_days": self.retention_days,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaOwner:
+    """Which organization a schema belongs to, or `shared`."""
+
+    kind: ClassVar[str] = "schema"
+    lookup: ClassVar[str] = ""
+    unique: ClassVar[str] = ""
+
+    environment: str
+    name: str
+    organization: str
+
+    @property
+    def id(self) -> str:
+        """The folded name."""
+        return fold(self.name)
+
+    def fact(self) -> dict[str, Any]:
+        """Name and owner."""
+        return {"name": self.id, "organization": self.organization}
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user. The e-mail address is his alone in the whole installation."""
+
+    kind: ClassVar[str] = "user"
+    environment: ClassVar[str] = ""
+    lookup: ClassVar[str] = ""
+
+    id: str
+    email: str
+    organization: str
+    role: Role
+    created_at: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    status: str = "active"
+    """active or suspended."""
+
+    @property
+    def unique(self) -> str:
+        """The folded e-mail address."""
+        return self.email.casefold()
+
+    def fact(self) -> dict[str, Any]:
+        """Who he is and what he may do."""
+        return {
+            "id": self.id,
+            "email": self.email,
+            "organization": self.organization,
+            "role": self.role.value,
+            "attributes": dict(self.attributes),
+            "status": self.status,
+        }
+
+    def for_node(self) -> User:
+        """The user as the rulebook holds him."""
+        return User(self.id, self.email, self.organization, self.role, self.attributes, self.status == "active")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key: everything but the key itself."""
+
+    kind: ClassVar[str] = "key"
+
+    environment: str
+    id: str
+    name: str
+    prefix: str
+    hash: str = field(repr=False)
+    user_id: str
+    organization: str
+    scopes: frozenset[Scope]
+    created_at: str
+    created_by: str
+    agent: Agent | None = None
+    networks: tuple[str, ...] = ()
+    allowed_tables: tuple[str, ...] = ()
+    expires_at: str = ""
+    dialect: str = "duckdb"
+    status: str = "active"
+    """active, rotated (valid until `grace_until`), revoked."""
+    grace_until: str = ""
+    rotated_to: str = ""
+
+    @property
+    def lookup(self) -> str:
+        """The public prefix; a revoked key is still found by it, and refused."""
+        return self.prefix
+
+    @property
+    def unique(self) -> str:
+        """Active keys of an organization have different names."""
+        return f"{self.organization}\n{self.name}" if self.status == "active" else ""
+
+    @property
+    def ends_at(self) -> str:
+        """The earlier of expiry and the end of grace, or empty. RFC 3339 UTC in one spelling compares as text."""
+        return min((t for t in (self.expires_at, self.grace_until) if t), default="")
+
+    def valid_at(self, now: str) -> bool:
+        """Whether the key may be used at `now`."""
+        return self.status != "revoked" and (not self.ends_at or now < self.ends_at)
+
+    def fact(self) -> dict[str, Any]:
+        """Everything but the hash."""
+        agent = self.agent
+        return {
+            "id": self.id,
+            "name": self.name,
+            "prefix": self.prefix,
+            "user_id": self.user_id,
+            "organization": self.organization,
+            "scopes": sorted(scope.value for scope in self.scopes),
+            "agent": {"id": agent.id, "framework": agent.framework, "trust": agent.trust} if agent else None,
+            "networks": list(self.networks),
+            "allowed_tables": list(self.allowed_tables),
+            "expires_at": self.expires_at,
+            "dialect": self.dialect,
+            "status": self.status,
+            "grace_until": self.grace_until,
+            "rotated_to": self.rotated_to,
+        }
+
+    def for_node(self) -> Key:
+        """The key as the rulebook holds it."""
+        return Key(
+            id=self.id,
+            name=self.name,
+            prefix=self.prefix,
+            hash=self.hash,
+            user_id=self.user_id,
+            scopes=self.scopes,
+            agent=self.agent,
+            networks=self.networks,
+            allowed_tables=self.allowed_tables,
+            expires_at=self.ends_at,
+            dialect=self.dialect,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """A policy and whose tables it speaks of."""
+
+    kind: ClassVar[str] = "policy"
+    lookup: ClassVar[str] = ""
+
+    environment: str
+    policy: Policy
+    organization: str
+    """An organization id, or `shared`."""
+    created_at: str
+    status: str = "active"
+    revision: int = 1
+
+    @property
+    def id(self) -> str:
+        """The policy's id."""
+        return self.policy.id
+
+    @property
+    def unique(self) -> str:
+        """An organization's policies have different names."""
+        return f"{self.organization}\n{self.policy.name}"
+
+    def fact(self) -> dict[str, Any]:
+        """The policy in the rulebook's shape, with whose it is."""
+        return {
+            "id": self.id,
+            "name": self.policy.name,
+            "organization": self.organization,
+            "status": self.status,
+            "revision": self.revision,
+            "policy": {k: v for k, v in encode_policy(self.policy).items() if k not in ("id", "name")},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRecord:
+    """A stored SELECT and whose schema it stands in."""
+
+    kind: ClassVar[str] = "view"
+    lookup: ClassVar[str] = ""
+
+    environment: str
+    view: View
+    organization: str
+    created_at: str
+
+    @property
+    def id(self) -> str:
+        """The view's id."""
+        return self.view.id
+
+    @property
+    def unique(self) -> str:
+        """One view of a name."""
+        return "\n".join(self.view.name.key)
+
+    def fact(self) -> dict[str, Any]:
+        """Name, text, owner."""
+        return {
+            "id": self.id,
+            "name": str(self.view.name),
+            "organization": self.organization,
+            "sql": self.view.sql,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """The tables a node sees in its lake. An observation: it changes nothing that is law, so the chain holds none."""
+
+    kind: ClassVar[str] = "tables"
+    id: ClassVar[str] = "lake"
+    organization: ClassVar[str] = ""
+    lookup: ClassVar[str] = ""
+    unique: ClassVar[str] = ""
+
+    environment: str
+    tables: tuple[Table, ...]
+    at: str
+
+    def table(self, name: TableName) -> Table | None:
+        """The table of that name, or None."""
+        return next((table for table in self.tables if table.name.key == name.key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFigures:
+    """The last figures one node gave: counts and sizes, nothing that names data."""
+
+    kind: ClassVar[str] = "node"
+    organization: ClassVar[str] = ""
+    lookup: ClassVar[str] = ""
+    unique: ClassVar[str] = ""
+
+    environment: str
+    node: str
+    figures: tuple[tuple[str, int | float], ...]
+    at: str
+
+    @property
+    def id(self) -> str:
+        """The node's name, as its certificate says it."""
+        return self.node
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """When a key was last used; an observation."""
+
+    kind: ClassVar[str] = "key_use"
+    organization: ClassVar[str] = ""
+    lookup: ClassVar[str] = ""
+    unique: ClassVar[str] = ""
+
+    environment: str
+    id: str
+    at: str
+
+
+Record = Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | ViewRecord
+"""What the law is made of; each change of one is an event in the chain."""
+
+Observation = TableReport | NodeFigures | KeyUse
+"""What was seen; kept without an event."""
+
+
+def encode_record(record: Record | Observation) -> dict[str, Any]:
+    """The stored form of a record: plain JSON values with `v`."""
+    match record:
+        case Organization():
+            body: dict[str, Any] = {**record.fact(), "created_at": record.created_at, "operator": record.operator}
+        case Environment():
+            limits = {name: getattr(record.limits, name) for name in Limits.__dataclass_fields__}
+            body = {
+                "name": record.name,
+                "limits": limits,
+                "mask_key_id": record.mask_key_id,
+                "retention_days": record.retention_days,
+            }
+        case SchemaOwner():
+            body = {"environment": record.environment, "name": record.name, "organization": record.organization}
+        case UserRecord():
+            body = {**record.fact(), "created_at": record.created_at}
+        case KeyRecord():
+            body = {
+                **record.fact(),
+                "environment": record.environment,
+                "hash": record.hash,
+                "created_at": record.created_at,
+                "created_by": record.created_by,
+            }
+        case PolicyRecord():
+            body = {
+                "environment": record.environment,
+                "policy": encode_policy(record.policy),
+                "organization": record.organization,
+                "created_at": record.created_at,
+                "status": record.status,
+                "revision": record.revision,
+            }
+        case ViewRecord():
+            body = {**record.fact(), "environment": record.environment, "created_at": record.created_at}
+        case TableReport():
+            tables = [
+                {"schema": t.name.schema, "name": t.name.name, "columns": [[c.name, c.type] for c in t.columns]}
+                for t in record.tables
+            ]
+            body = {"environment": record.environment, "tables": tables, "at": record.at}
+        case NodeFigures():
+            body = {
+                "environment": record.environment,
+                "node": record.node,
+                "figures": dict(record.figures),
+                "at": record.at,
+            }
+        case _:
+            body = {"environment": record.environment, "id": record.id, "at": record.at}
+    return {"v": RECORD_VERSION, **body}
+
+
+def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
+    """The inverse of `encode_record`.
+
+    Raises:
+        ValueError: a version or kind this code does not know; KeyError or TypeError: not a record.
+    """
+    d = dict(body)
+    if d.pop("v") != RECORD_VERSION:
+        raise ValueError("a stored record has a version this code does not know")
+    match kind:
+        case "organization":
+            return Organization(**d)
+        case "environment":
+            return Environment(**{**d, "limits": Limits(**d["limits"])})
+        case "schema":
+            return SchemaOwner(**d)
+        case "user":
+            return UserRecord(**{**d, "role": Role(d["role"]), "attributes": tuple(sorted(d["attributes"].items()))})
+        case "key":
+            d["scopes"] = frozenset(Scope(scope) for scope in d["scopes"])
+            d["agent"] = Agent(**d["agent"]) if d["agent"] else None
+            d["networks"], d["allowed_tables"] = tuple(d["networks"]), tuple(d["allowed_tables"])
+            return KeyRecord(**d)
+        case "policy":
+            return PolicyRecord(**{**d, "policy": decode_policy(d["policy"])})
+        case "view":
+            view = View(d.pop("id"), TableName.parse(d.pop("name")), d.pop("sql"))
+            return ViewRecord(view=view, **d)
+        case "tables":
+            tables = tuple(
+                Table(TableName(t["schema"], t["name"]), tuple(Column(n, ty) for n, ty in t["columns"]))
+                for t in d["tables"]
+            )
+            return TableReport(**{**d, "tables": tables})
+        case "node":
+            return NodeFigures(**{**d, "figures": tuple(sorted(d["figures"].items()))})
+        case "key_use":
+            return KeyUse(**d)
+        case _:
+            raise ValueError("a stored record of a kind this code does not know")
