@@ -1,15 +1,24 @@
 """The query audit record (claims W5.1, W5.4): an intent before execution, an outcome after it.
 
 Schema version 1. Both halves share `query_id`; an intent without an outcome is an interrupted query. Texts arrive
-here already redacted (`governance.redaction`).
+here already redacted (`governance.redaction`). What is shipped is one JSON line for each query, both halves joined
+(`join_query`); its fields and how sensitive each is: `governance.audit_schema`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA_VERSION = 1
+INTERRUPTED = "interrupted"
+"""The status of a query whose outcome never came: the node stopped while it ran."""
+
+_ID = re.compile(r"\A[0-9A-Za-z_.:-]{1,64}\Z")
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class QueryIntent:
     """RFC 3339 UTC with microseconds."""
     statement_kind: str
     sql: str
-    """Redacted text."""
+    """Redacted text, or what the environment keeps instead of it: `sql_form` says."""
     tables: tuple[str, ...] = ()
     columns_masked: tuple[str, ...] = ()
     """`schema.table.column`."""
@@ -66,6 +75,8 @@ class QueryIntent:
     parameters: tuple[str, ...] = ()
     """Redacted."""
     dialect: str = "duckdb"
+    sql_form: str = "redacted"
+    """redacted, fingerprint, none: what the customer chose to keep of the text (claim H13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +112,148 @@ class SessionEvent:
     """A stable code, never free text from the client."""
     session: SessionFacts | None = None
     extra: tuple[tuple[str, Any], ...] = field(default=())
+
+
+def _check_id(text: str) -> str:
+    if not _ID.match(text):
+        raise ValueError("an audit id is 1 to 64 ASCII letters, digits and _ . : -")
+    return text
+
+
+def _session_fields(session: SessionFacts) -> dict[str, Any]:
+    return {
+        "user": session.user,
+        "user_id": session.user_id,
+        "role": session.role,
+        "key_id": session.key_id,
+        "organization": session.organization,
+        "environment": session.environment,
+        "session_id": session.session_id,
+        "source_ip": session.source_ip,
+        "application_name": session.application_name,
+        "agent_id": session.agent_id,
+        "agent_framework": session.agent_framework,
+        "node": session.node,
+    }
+
+
+def _verdict_fields(verdict: PolicyVerdict) -> dict[str, str]:
+    fields = {"policy": verdict.policy, "kind": verdict.kind, "effect": verdict.effect, "reason": verdict.reason}
+    if verdict.table:
+        fields["table"] = verdict.table
+    if verdict.column:
+        fields["column"] = verdict.column
+    return fields
+
+
+def encode_intent(intent: QueryIntent) -> bytes:
+    """The intent's fields but `query_id`, as an ASCII JSON object.
+
+    Raises:
+        ValueError: an id that cannot stand in a record.
+    """
+    _check_id(intent.query_id)
+    fields = {
+        "started_at": intent.started_at,
+        **_session_fields(intent.session),
+        "statement_kind": intent.statement_kind,
+        "sql": intent.sql,
+        "sql_form": intent.sql_form,
+        "parameters": intent.parameters,
+        "dialect": intent.dialect,
+        "tables": intent.tables,
+        "columns_masked": intent.columns_masked,
+        "verdicts": [_verdict_fields(verdict) for verdict in intent.verdicts],
+        "policy_version": intent.policy_version,
+        "fingerprint": intent.fingerprint,
+    }
+    return _ENCODER.encode(fields).encode("ascii")
+
+
+def encode_outcome(outcome: QueryOutcome) -> bytes:
+    """The outcome's fields but `query_id`, as an ASCII JSON object.
+
+    Raises:
+        ValueError: an id that cannot stand in a record, or a duration that is no number.
+    """
+    _check_id(outcome.query_id)
+    fields = {
+        "ended_at": outcome.ended_at,
+        "status": outcome.status,
+        "rows_returned": outcome.rows_returned,
+        "bytes_returned": outcome.bytes_returned,
+        "execution_ms": round(float(outcome.execution_ms), 3),
+        "queue_ms": round(float(outcome.queue_ms), 3),
+        "cache_status": outcome.cache_status,
+        "error_code": outcome.error_code,
+        "error_reason": outcome.error_reason,
+        "sqlstate": outcome.sqlstate,
+    }
+    return _ENCODER.encode(fields).encode("ascii")
+
+
+def encode_event(event: SessionEvent) -> bytes:
+    """The event's fields but `event_id`, as an ASCII JSON object.
+
+    Raises:
+        ValueError: an id that cannot stand in a record, or an extra that is not JSON.
+    """
+    _check_id(event.event_id)
+    fields: dict[str, Any] = {"at": event.at, "kind": event.kind, "detail": event.detail}
+    if event.session is not None:
+        fields |= _session_fields(event.session)
+    fields["source_ip"] = event.source_ip
+    fields["extra"] = dict(event.extra)
+    try:
+        return _ENCODER.encode(fields).encode("ascii")
+    except TypeError:
+        raise ValueError("an event's extra holds something that is not JSON") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """A record's place among those of one stream: `prev` is the SHA-256 (hex) of the line before it."""
+
+    id: str
+    seq: int
+    """From 1, without gaps."""
+    prev: str
+
+
+def chain_genesis(chain_id: str) -> str:
+    """The `prev` of a chain's first record: the SHA-256 of its id."""
+    return hashlib.sha256(chain_id.encode()).hexdigest()
+
+
+def line_digest(line: bytes) -> str:
+    """What the next record of the chain holds as `chain_prev`: SHA-256 (hex) of the line without its newline."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def join_query(query_id: str, intent: bytes, outcome: bytes, link: ChainLink) -> bytes:
+    """One shipped line (without newline) from the two encoded halves; no half is parsed again."""
+    return b'{"schema_version":%d,"query_id":"%s",%s,%s,%s}' % (
+        SCHEMA_VERSION,
+        query_id.encode("ascii"),
+        intent[1:-1],
+        outcome[1:-1],
+        _link_fields(link),
+    )
+
+
+def join_event(event_id: str, event: bytes, link: ChainLink) -> bytes:
+    """One shipped line (without newline) of the session stream."""
+    return b'{"schema_version":%d,"event_id":"%s",%s,%s}' % (
+        SCHEMA_VERSION,
+        event_id.encode("ascii"),
+        event[1:-1],
+        _link_fields(link),
+    )
+
+
+def _link_fields(link: ChainLink) -> bytes:
+    return b'"chain_id":"%s","chain_seq":%d,"chain_prev":"%s"' % (
+        _check_id(link.id).encode("ascii"),
+        link.seq,
+        link.prev.encode("ascii"),
+    )
