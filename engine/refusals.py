@@ -50,17 +50,17 @@ SQLSTATES: dict[str, str] = {
 
 ENGINE_KINDS: dict[str, str] = {
     "conversion": s.INVALID_TEXT_REPRESENTATION,
-    "binary": s.INVALID_BINARY_REPRESENTATION,
+    "parameter": s.INVALID_TEXT_REPRESENTATION,
     "out_of_range": s.NUMERIC_OUT_OF_RANGE,
-    "division": s.DIVISION_BY_ZERO,
     "invalid_input": s.INVALID_PARAMETER_VALUE,
-    "binder": s.DATATYPE_MISMATCH,
-    "function": s.UNDEFINED_FUNCTION,
-    "type": s.DATATYPE_MISMATCH,
+    "type_mismatch": s.DATATYPE_MISMATCH,
+    "duplicate_key": s.CARDINALITY_VIOLATION,
     "not_implemented": s.FEATURE_NOT_SUPPORTED,
-    "parser": s.SYNTAX_ERROR,
+    "binder": s.INVALID_COLUMN_REFERENCE,
+    "permission": s.INSUFFICIENT_PRIVILEGE,
+    "assertion": s.INTERNAL_ERROR,
+    "startup": s.SYSTEM_ERROR,
     "internal": s.INTERNAL_ERROR,
-    "protocol": s.PROTOCOL_VIOLATION,
 }
 """What `EngineFailed.kind` (a class of DuckDB's errors, never its words) says more precisely."""
 

@@ -1,0 +1,695 @@
+"""Session commands (BEGIN, SET, DECLARE, COPY ... TO STDOUT, ...): a small, strict parser. Anything else is not ours.
+
+`parse` returns None for what the catalog or the pipeline must judge. A statement that begins like a session command
+and is not understood is refused, never passed on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from engine.refusals import SessionRefused
+from engine.session_settings import PARAMETERS, fold
+from engine.wire import sqlstate as s
+from governance.errors import SyntaxRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """BEGIN or START TRANSACTION, with the modes asked for as (parameter, value)."""
+
+    modes: tuple[tuple[str, str], ...] = ()
+    start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """COMMIT (END) or ROLLBACK (ABORT)."""
+
+    commit: bool
+    chain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """SAVEPOINT, RELEASE or ROLLBACK TO, by name."""
+
+    action: str
+    """set, release, rollback."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetParameters:
+    """SET, as (parameter, value or None for DEFAULT) pairs."""
+
+    pairs: tuple[tuple[str, str | None], ...]
+    local: bool = False
+    transaction: bool = False
+    """SET TRANSACTION: only for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """SHOW of one parameter, or of all (empty name)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """RESET of one parameter, or of all (empty name)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """DISCARD ALL, PLANS, SEQUENCES or TEMP."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deallocate:
+    """DEALLOCATE of one prepared statement, or of all (empty name)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    """A cursor over a query."""
+
+    name: str
+    query: str
+    binary: bool
+    hold: bool
+    scroll: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """FETCH or MOVE forward: `count` rows (None: all the rest), or `position` for ABSOLUTE."""
+
+    name: str
+    count: int | None
+    move: bool
+    absolute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCursor:
+    """CLOSE of one cursor, or of all (empty name)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOut:
+    """COPY (query) TO STDOUT."""
+
+    query: str
+    format: str
+    """text, csv, binary."""
+    options: tuple[tuple[str, str], ...]
+    """delimiter, null, quote, escape, header (on, off), force_quote (* or nothing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A command that has nothing to do here and succeeds, with its tag (UNLISTEN)."""
+
+    tag: str
+
+
+Command = (
+    Begin
+    | End
+    | Savepoint
+    | SetParameters
+    | Show
+    | Reset
+    | Discard
+    | Deallocate
+    | Declare
+    | Fetch
+    | CloseCursor
+    | CopyOut
+    | Nothing
+)
+
+_FIRST_WORDS = frozenset(
+    {
+        "execute",
+        "unlisten",
+        "end",
+        "deallocate",
+        "start",
+        "close",
+        "savepoint",
+        "declare",
+        "show",
+        "discard",
+        "prepare",
+        "move",
+        "begin",
+        "listen",
+        "lock",
+        "rollback",
+        "set",
+        "abort",
+        "copy",
+        "commit",
+        "notify",
+        "release",
+        "fetch",
+        "reset",
+    }
+)
+_SKIP = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z))*")
+_WORD = re.compile(r"[A-Za-z_]+")
+_TOKEN = re.compile(
+    r"""
+    (?P<space>[ \t\r\n\f\v]+|--[^\n]*(?:\n|\Z))
+  | (?P<comment>/\*)
+  | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
+  | (?P<quoted>"(?:[^"\0]|"")+")
+  | (?P<estring>[eE]'(?:[^'\\]|\\.|'')*')
+  | (?P<string>'(?:[^']|'')*')
+  | (?P<number>[+-]?[0-9]+(?:\.[0-9]+)?)
+  | (?P<mark>[=,;.()*:+-])
+""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    @property
+    def keyword(self) -> str:
+        return self.text.lower() if self.kind == "word" else ""
+
+
+def _skip_comment(text: str, at: int) -> int:
+    """The offset behind a block comment that begins at `at`; they nest, as in PostgreSQL."""
+    depth, end = 1, at + 2
+    while depth:
+        opening, closing = text.find("/*", end), text.find("*/", end)
+        if closing < 0:
+            raise SyntaxRefused("unterminated /* comment")
+        if 0 <= opening < closing:
+            depth, end = depth + 1, opening + 2
+        else:
+            depth, end = depth - 1, closing + 2
+    return end
+
+
+def first_word(text: str) -> str:
+    """The first word of a statement in lower case, behind white space and comments; empty when it is no word."""
+    at = 0
+    while True:
+        found = _SKIP.match(text, at)
+        at = found.end() if found else at
+        if not text.startswith("/*", at):
+            break
+        try:
+            at = _skip_comment(text, at)
+        except SyntaxRefused:
+            return ""
+    word = _WORD.match(text, at)
+    return word[0].lower() if word else ""
+
+
+def parse(text: str) -> Command | None:
+    """The session command that `text` (one statement) is, or None when it is for the catalog or the pipeline.
+
+    Raises:
+        SyntaxRefused: it begins like a session command and is not understood.
+        SessionRefused: it is understood, and not offered here.
+    """
+    word = first_word(text)
+    if word not in _FIRST_WORDS:
+        return None
+    return _Parser(text).command()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.ahead: _Token | None = None
+        self.at = 0
+
+    # ------------------------------------------------------------ tokens
+
+    def peek(self) -> _Token:
+        if self.ahead is None:
+            self.ahead = self._read()
+        return self.ahead
+
+    def take(self) -> _Token:
+        token = self.peek()
+        self.ahead = None
+        return token
+
+    def _read(self) -> _Token:
+        while True:
+            if self.at >= len(self.text):
+                return _Token("end", "", self.at, self.at)
+            found = _TOKEN.match(self.text, self.at)
+            if found is None:
+                raise self.error(self.at)
+            start, self.at = self.at, found.end()
+            if found.lastgroup == "comment":
+                self.at = _skip_comment(self.text, start)
+            elif found.lastgroup != "space":
+                return _Token(str(found.lastgroup), found[0], start, self.at)
+
+    def error(self, at: int | None = None) -> SyntaxRefused:
+        place = self.peek().start if at is None else at
+        return SyntaxRefused("syntax error in a session command", position=place + 1)
+
+    def accept(self, *words: str) -> str:
+        """Take the next token when it is one of these keywords."""
+        keyword = self.peek().keyword
+        if keyword and keyword in words:
+            self.take()
+            return keyword
+        return ""
+
+    def expect(self, *words: str) -> str:
+        found = self.accept(*words)
+        if not found:
+            raise self.error()
+        return found
+
+    def mark(self, text: str) -> bool:
+        token = self.peek()
+        if token.kind == "mark" and token.text == text:
+            self.take()
+            return True
+        return False
+
+    def name(self) -> str:
+        token = self.take()
+        if token.kind == "word":
+            return token.text.lower()
+        if token.kind == "quoted":
+            return token.text[1:-1].replace('""', '"')
+        raise self.error(token.start)
+
+    def string(self) -> str:
+        token = self.take()
+        if token.kind == "string":
+            return token.text[1:-1].replace("''", "'")
+        if token.kind == "estring":
+            return _unescape(token.text[2:-1])
+        raise self.error(token.start)
+
+    def finish(self) -> None:
+        while self.mark(";"):
+            pass
+        if self.peek().kind != "end":
+            raise self.error()
+
+    def rest(self) -> str:
+        """Everything from the next token on, as written."""
+        return self.text[self.peek().start :]
+
+    # ------------------------------------------------------------ commands
+
+    def command(self) -> Command | None:
+        word = self.take().keyword
+        found: Command | None
+        match word:
+            case "begin" | "start":
+                found = self.begin(word)
+            case "commit" | "end" | "rollback" | "abort":
+                found = self.end(word)
+            case "savepoint":
+                found = Savepoint("set", self.name())
+            case "release":
+                self.accept("savepoint")
+                found = Savepoint("release", self.name())
+            case "set":
+                found = self.set_()
+            case "show":
+                found = self.show()
+                if found is None:
+                    return None
+            case "reset":
+                found = Reset("" if self.accept("all") else self.parameter())
+            case "discard":
+                what = self.expect("all", "plans", "sequences", "temp", "temporary")
+                found = Discard("temp" if what == "temporary" else what)
+            case "deallocate":
+                self.accept("prepare")
+                found = Deallocate("" if self.accept("all") else self.name())
+            case "declare":
+                return self.declare()
+            case "fetch" | "move":
+                found = self.fetch(move=word == "move")
+            case "close":
+                found = CloseCursor("" if self.accept("all") else self.name())
+            case "copy":
+                found = self.copy()
+            case "unlisten":
+                if not self.mark("*"):
+                    self.name()
+                found = Nothing("UNLISTEN")
+            case _:
+                raise SessionRefused(
+                    s.FEATURE_NOT_SUPPORTED,
+                    f"{word.upper()} is not supported",
+                    advice="Use the protocol's own prepared statements." if word in ("prepare", "execute") else "",
+                )
+        self.finish()
+        return found
+
+    def begin(self, word: str) -> Begin:
+        if word == "start":
+            self.expect("transaction")
+        else:
+            self.accept("work", "transaction")
+        return Begin(tuple(self.modes()), word == "start")
+
+    def modes(self) -> list[tuple[str, str]]:
+        modes: list[tuple[str, str]] = []
+        while self.peek().kind == "word":
+            match self.expect("isolation", "read", "not", "deferrable"):
+                case "isolation":
+                    self.expect("level")
+                    modes.append(("transaction_isolation", self.level()))
+                case "read":
+                    modes.append(("transaction_read_only", "on" if self.expect("only", "write") == "only" else "off"))
+                case "not":
+                    self.expect("deferrable")
+                    modes.append(("transaction_deferrable", "off"))
+                case _:
+                    modes.append(("transaction_deferrable", "on"))
+            self.mark(",")
+        return modes
+
+    def level(self) -> str:
+        first = self.expect("serializable", "repeatable", "read")
+        if first == "serializable":
+            return first
+        if first == "repeatable":
+            self.expect("read")
+            return "repeatable read"
+        return f"read {self.expect('committed', 'uncommitted')}"
+
+    def end(self, word: str) -> Command:
+        if word in ("commit", "rollback") and self.peek().keyword == "prepared":
+            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "Prepared transactions are not supported.")
+        self.accept("work", "transaction")
+        if word == "rollback" and self.accept("to"):
+            self.accept("savepoint")
+            return Savepoint("rollback", self.name())
+        chain = False
+        if self.accept("and"):
+            chain = not self.accept("no")
+            self.expect("chain")
+        return End(word in ("commit", "end"), chain)
+
+    def parameter(self) -> str:
+        """A parameter's name, with dots, or one of the names in words."""
+        if self.accept("time"):
+            self.expect("zone")
+            return "TimeZone"
+        if self.accept("session"):
+            self.expect("authorization")
+            return "session_authorization"
+        if self.peek().keyword == "transaction":
+            self.take()
+            self.expect("isolation")
+            self.expect("level")
+            return "transaction_isolation"
+        parts = [self.name()]
+        while self.mark("."):
+            parts.append(self.name())
+        return ".".join(parts)
+
+    def set_(self) -> SetParameters:
+        scope = self.accept("session", "local")
+        if scope == "session" and self.accept("characteristics"):
+            self.expect("as")
+            self.expect("transaction")
+            pairs = [(name.replace("transaction_", "default_transaction_"), value) for name, value in self.modes()]
+            return SetParameters(tuple(pairs))
+        if self.peek().keyword == "transaction":
+            self.take()
+            if self.accept("snapshot"):
+                raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "Exported snapshots are not supported.")
+            return SetParameters(tuple(self.modes()), transaction=True)
+        if self.accept("names"):
+            return SetParameters((("client_encoding", None if self.accept("default") else self.string()),))
+        if scope == "session" and self.peek().keyword == "authorization":
+            self.take()
+            return self.identity("session_authorization", scope)
+        if self.accept("role"):
+            return self.identity("role", scope)
+        if self.accept("time"):
+            self.expect("zone")
+            value = self.value_list() if not self.accept("default", "local") else None
+            return SetParameters((("TimeZone", value),), local=scope == "local")
+        name = self.parameter()
+        if not self.mark("="):
+            self.expect("to")
+        value = None if self.accept("default") else self.value_list()
+        return SetParameters(((name, value),), local=scope == "local")
+
+    def identity(self, name: str, scope: str) -> SetParameters:
+        """SET ROLE and SET SESSION AUTHORIZATION: only back to oneself; identity comes from the credential."""
+        if not self.accept("none", "default"):
+            raise SessionRefused(
+                s.INSUFFICIENT_PRIVILEGE,
+                f"{name.replace('_', ' ')} cannot be changed",
+                advice="Log in with the key of that user.",
+            )
+        return SetParameters((), local=scope == "local")
+
+    def value_list(self) -> str:
+        values = [self.value()]
+        while self.mark(","):
+            values.append(self.value())
+        return ", ".join(values)
+
+    def value(self) -> str:
+        token = self.take()
+        if token.kind == "string":
+            return token.text[1:-1].replace("''", "'")
+        if token.kind == "estring":
+            return _unescape(token.text[2:-1])
+        if token.kind in ("word", "number"):
+            return token.text
+        if token.kind == "quoted":
+            return token.text if token.text == '"$user"' else token.text[1:-1].replace('""', '"')
+        raise self.error(token.start)
+
+    def show(self) -> Show | None:
+        """SHOW of a parameter; DuckDB's own SHOW (tables and the like) goes to the pipeline."""
+        if self.peek().keyword in ("tables", "databases", "schemas"):
+            return None
+        if self.accept("all"):
+            return None if self.peek().keyword == "tables" else Show("")
+        if self.peek().keyword == "transaction_isolation" or self.peek().kind in ("word", "quoted"):
+            return Show(self.parameter())
+        raise self.error()
+
+    def declare(self) -> Declare:
+        name = self.name()
+        binary = scroll = hold = False
+        while (word := self.expect("binary", "insensitive", "asensitive", "scroll", "no", "cursor")) != "cursor":
+            binary = binary or word == "binary"
+            if word == "no":
+                self.expect("scroll")
+            scroll = scroll or word == "scroll"
+        if with_ := self.accept("with", "without"):
+            self.expect("hold")
+            hold = with_ == "with"
+        self.expect("for")
+        query = self.rest()
+        if not query.strip():
+            raise self.error()
+        return Declare(name, query, binary, hold, scroll)
+
+    def fetch(self, *, move: bool) -> Fetch:
+        count: int | None = 1
+        absolute = False
+        token = self.peek()
+        if token.kind == "number":
+            count = self.count()
+        else:
+            match self.accept("next", "all", "forward", "relative", "absolute", "prior", "first", "last", "backward"):
+                case "all":
+                    count = None
+                case "forward":
+                    if self.accept("all"):
+                        count = None
+                    elif self.peek().kind == "number":
+                        count = self.count()
+                case "relative":
+                    count = self.count()
+                case "absolute":
+                    count, absolute = self.count(), True
+                case "prior" | "first" | "last" | "backward":
+                    raise _forward_only()
+                case _:
+                    pass
+        self.accept("from", "in")
+        if count is not None and count < 0:
+            raise _forward_only()
+        return Fetch(self.name(), count, move, absolute)
+
+    def count(self) -> int:
+        token = self.take()
+        if token.kind != "number" or not re.fullmatch(r"[+-]?[0-9]{1,18}", token.text):
+            raise self.error(token.start)
+        return int(token.text)
+
+    # ------------------------------------------------------------ COPY
+
+    def copy(self) -> CopyOut:
+        query = self.copy_query()
+        direction = self.expect("to", "from")
+        if direction == "from":
+            raise SessionRefused(
+                s.READ_ONLY_TRANSACTION, "COPY FROM is not offered: tables are read-only.", reason="COPY FROM"
+            )
+        if self.peek().kind in ("string", "estring") or self.peek().keyword == "program":
+            raise SessionRefused(
+                s.INSUFFICIENT_PRIVILEGE, "COPY to a file or program is not allowed.", advice="Use COPY ... TO STDOUT."
+            )
+        self.expect("stdout")
+        self.accept("with")
+        options = self.copy_options()
+        kind = options.pop("format", "text")
+        return CopyOut(query, kind, tuple(sorted(options.items())))
+
+    def copy_query(self) -> str:
+        start = self.peek()
+        if not self.mark("("):
+            parts = [self.identifier()]
+            while self.mark("."):
+                parts.append(self.identifier())
+            columns = "*"
+            if self.mark("("):
+                names = [self.identifier()]
+                while self.mark(","):
+                    names.append(self.identifier())
+                if not self.mark(")"):
+                    raise self.error()
+                columns = ", ".join(names)
+            return f"SELECT {columns} FROM {'.'.join(parts)}"
+        end = _closing(self.text, start.end)
+        self.ahead, self.at = None, end + 1
+        query = self.text[start.end : end].strip()
+        if first_word(query) in _FIRST_WORDS or not query:
+            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "COPY takes a query.")
+        return query
+
+    def identifier(self) -> str:
+        """An identifier, as written."""
+        token = self.take()
+        if token.kind not in ("word", "quoted"):
+            raise self.error(token.start)
+        return token.text
+
+    def copy_options(self) -> dict[str, str]:
+        options: dict[str, str] = {}
+        if self.mark("("):
+            while True:
+                self.copy_option(options, self.name())
+                if self.mark(")"):
+                    return options
+                if not self.mark(","):
+                    raise self.error()
+        while self.peek().kind == "word":
+            word = self.name()
+            if word in ("binary", "csv"):
+                options["format"] = word
+            elif word in ("delimiter", "null", "quote", "escape"):
+                self.accept("as")
+                options[word] = self.string()
+            elif word == "header":
+                options[word] = "on"
+            elif word == "force":
+                self.expect("quote")
+                self.copy_option(options, "force_quote")
+            else:
+                raise self.error()
+        return options
+
+    def copy_option(self, options: dict[str, str], name: str) -> None:
+        if name in options:
+            raise SessionRefused(s.SYNTAX_ERROR, "A COPY option is given twice.")
+        if name == "format":
+            value = self.string() if self.peek().kind in ("string", "estring") else self.name()
+            if value.lower() not in ("text", "csv", "binary"):
+                raise SessionRefused(s.INVALID_PARAMETER_VALUE, "COPY format not recognized")
+            options[name] = value.lower()
+        elif name == "header":
+            token = self.peek()
+            value = self.value().lower() if token.kind in ("word", "string", "number") else "on"
+            if value not in ("on", "off", "true", "false", "1", "0"):
+                raise self.error(token.start)
+            options[name] = "on" if value in ("on", "true", "1") else "off"
+        elif name in ("delimiter", "null", "quote", "escape"):
+            options[name] = self.string()
+        elif name == "encoding":
+            if self.string().lower().replace("-", "") != "utf8":
+                raise SessionRefused(s.INVALID_PARAMETER_VALUE, "Only UTF8 is offered.")
+        elif name == "force_quote" and self.mark("*"):
+            options[name] = "*"
+        else:
+            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A COPY option is not supported.")
+
+
+def _forward_only() -> SessionRefused:
+    return SessionRefused(
+        s.OBJECT_STATE, "cursor can only scan forward", advice="Declare it again to read from the start."
+    )
+
+
+def _unescape(text: str) -> str:
+    simple = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+    return re.sub(r"''|\\(.)", lambda m: "'" if m[0] == "''" else simple.get(m[1], m[1]), text, flags=re.DOTALL)
+
+
+def _closing(text: str, at: int) -> int:
+    """The offset of the parenthesis that closes one opened before `at`; strings, names and comments are stepped over.
+
+    Raises:
+        SyntaxRefused: it is not closed.
+    """
+    depth = 1
+    piece = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]*)\$|--[^\n]*|/\*|[()]""")
+    while (found := piece.search(text, at)) is not None:
+        token, at = found[0], found.end()
+        if token == "/*":  # noqa: S105 - a comment's beginning
+            at = _skip_comment(text, found.start())
+        elif token.startswith("$"):
+            end = text.find(token, at)
+            if end < 0:
+                break
+            at = end + len(token)
+        elif token == "(":  # noqa: S105
+            depth += 1
+        elif token == ")":  # noqa: S105
+            depth -= 1
+            if not depth:
+                return found.start()
+    raise SyntaxRefused("syntax error in COPY: a parenthesis is not closed")
+
+
+def shown_name(name: str) -> str:
+    """A parameter's proper spelling, for SHOW's column."""
+    parameter = PARAMETERS.get(fold(name))
+    return parameter.name if parameter else name
