@@ -229,8 +229,8 @@ class BoundFilter:
     """Columns it reads, as stored."""
 
 
-def bind_filter(text: str, table: Table, attribute: Callable[[str], str | None]) -> BoundFilter:
-    """The filter as SQL for one principal.
+def bind_filter(text: str, table: Table, attribute: Callable[[str], str | None], prefix: str = "") -> BoundFilter:
+    """The filter as SQL for one principal; `prefix` (such as `b.`) stands before each column.
 
     Raises:
         AttributeMissing: a placeholder names an attribute the principal does not carry.
@@ -246,6 +246,6 @@ def bind_filter(text: str, table: Table, attribute: Callable[[str], str | None])
             )
         return found
 
-    binder = _Binder(table, value)
+    binder = _Binder(table, value, prefix)
     sql = binder.condition(parse_filter(text))
     return BoundFilter(sql, tuple(binder.columns))

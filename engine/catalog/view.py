@@ -1,0 +1,77 @@
+"""The part of the lake that one principal may see; everything else is as if it were not there (claim H14)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from governance.masks import shown
+from governance.policies import SHARED, View
+from governance.principals import Principal
+from governance.rulebook import Rulebook
+from governance.tables import Table, fold
+
+Key = tuple[str, str]
+
+
+def table_allowed(patterns: Iterable[str], key: Key) -> bool:
+    """Whether a key's list of tables (`schema.table` or `schema.*`; empty means all) holds the folded name."""
+    listed = tuple(fold(p) for p in patterns)
+    return not listed or f"{key[0]}.{key[1]}" in listed or f"{key[0]}.*" in listed
+
+
+class PrincipalCatalog:
+    """Tables and views of one principal, made from the lake's tables and the rulebook. Immutable."""
+
+    def __init__(
+        self, lake: Mapping[Key, Table], rulebook: Rulebook, principal: Principal, lake_version: str | int = ""
+    ) -> None:
+        """Select what `principal` may see; `lake_version` changes when the lake's tables do."""
+        self._rulebook = rulebook
+        self._principal = principal
+        self._lake = lake
+        self.environment = rulebook.environment
+        owners = dict(rulebook.schemas)
+        seen = (principal.organization, SHARED)
+
+        def visible(key: Key) -> bool:
+            owner = owners.get(key[0], rulebook.operator_organization)
+            return owner in seen and table_allowed(principal.allowed_tables, key)
+
+        self._tables = {key: table for key, table in lake.items() if visible(key)}
+        self._views = {view.name.key: view for view in rulebook.views if visible(view.name.key)}
+        facts = repr((lake_version, rulebook.version, principal.organization, principal.allowed_tables))
+        self.version = hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def resolve(self, schema: str | None, name: str) -> Table | View | None:
+        """The table or view of that name, or None; without a schema only `main` is looked into."""
+        key = (fold(schema) if schema is not None else "main", fold(name))
+        return self._views.get(key) or self._tables.get(key)
+
+    def hidden_reason(self, schema: str | None, name: str) -> str:
+        """Why a name does not resolve, for the audit only: missing, allowed_tables or cross_organization."""
+        key = (fold(schema) if schema is not None else "main", fold(name))
+        if key not in self._lake and all(view.name.key != key for view in self._rulebook.views):
+            return "missing"
+        return "cross_organization" if self.foreign(schema, name) else "allowed_tables"
+
+    def foreign(self, schema: str | None, name: str) -> str | None:
+        """The organization that owns an existing table or view this principal's organization may not see, or None."""
+        key = (fold(schema) if schema is not None else "main", fold(name))
+        if key not in self._lake and all(view.name.key != key for view in self._rulebook.views):
+            return None
+        if self._rulebook.visible(key[0], self._principal.organization):
+            return None
+        return self._rulebook.owner_of(key[0])
+
+    def tables(self) -> list[Table]:
+        """Every visible table with its true column types, sorted by name."""
+        return [self._tables[key] for key in sorted(self._tables)]
+
+    def shown_tables(self) -> list[Table]:
+        """Every visible table with the types this principal is shown (masked columns), sorted by name."""
+        return [shown(table, self._rulebook.policies, self._principal) for table in self.tables()]
+
+    def views(self) -> list[View]:
+        """Every visible view, sorted by name."""
+        return [self._views[key] for key in sorted(self._views)]

@@ -1,0 +1,34 @@
+"""What the pipeline asks of DuckDB's own parser. The engine that runs the text says how it reads the text.
+
+The tree is the one of `json_serialize_sql` with defaults, empties and nulls left out: nodes of queries and tables
+have `type`, nodes of expressions have `class`, and `query_location` is the byte offset of a node in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Tree = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """How DuckDB reads one text."""
+
+    kinds: tuple[str, ...] = ()
+    """A statement type each, as DuckDB names it: SELECT, INSERT, EXPLAIN, PRAGMA, ..."""
+    tree: Tree | None = None
+    """`{"node": ..., "named_param_map": ...}` when the text is exactly one serialisable SELECT."""
+    failed: bool = False
+    """Whether DuckDB's parser refuses the text."""
+    failed_at: int | None = None
+    """0-based byte offset of the refusal, when known."""
+
+
+class SecondParser(Protocol):
+    """DuckDB's parser, without a catalog and without executing anything."""
+
+    def parse(self, text: str) -> Parse:
+        """How DuckDB reads `text`. Never raises for what a client wrote."""
