@@ -71,6 +71,8 @@ class QueryAuditFilters:
     """0 is no bound."""
     text: str = ""
     """A piece of the redacted SQL, case ignored."""
+    environment: str = ""
+    """The environment of the session; the control plane always sets it."""
 
 
 @dataclass(frozen=True, slots=True)
