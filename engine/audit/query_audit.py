@@ -15,9 +15,10 @@ from engine.audit.frames import FrameKind
 from engine.audit.ledger import Ledger
 from engine.audit.outbox import Outbox
 from engine.audit.recovery import Finding, Recovered, identity, recover
+from engine.audit.segment import Segment
 from engine.audit.settings import AuditSettings
 from engine.audit.shipper import Shipper
-from engine.audit.writer import Item, SpoolWriter
+from engine.audit.writer import Item, OpenSegment, SpoolWriter
 from governance.audit_record import (
     INTERRUPTED,
     QueryIntent,
@@ -37,7 +38,10 @@ _ADVICE = "Nothing runs unaudited. Ask the operator to look at the node's audit 
 class QueryAudit:
     """One per node. Methods are called on the loop that `start` ran on."""
 
-    def __init__(self, settings: AuditSettings, store: AuditStore, clock: Clock) -> None:
+    def __init__(
+        self, settings: AuditSettings, store: AuditStore, clock: Clock, *, open_segment: OpenSegment = Segment
+    ) -> None:
+        self._open_segment = open_segment
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -70,7 +74,9 @@ class QueryAudit:
         self._ledger = recovered.ledger
         self.findings = recovered.findings
         loop = asyncio.get_running_loop()
-        self._writer = SpoolWriter(settings.spool, settings.segment_bytes, recovered.ledger, recovered.end, loop)
+        self._writer = SpoolWriter(
+            settings.spool, settings.segment_bytes, recovered.ledger, recovered.end, loop, self._open_segment
+        )
         self._shipper = Shipper(
             settings,
             recovered.ledger,

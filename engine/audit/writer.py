@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ GROUP_MAX = 4096
 GROUP_BYTES_MAX = 2 << 20
 BACKLOG_EVENTS_MAX = 10_000
 
+OpenSegment = Callable[[Path, SegmentHeader, int, int], Segment]
+"""Makes a segment; tests give one whose disk fails."""
 Waiter = asyncio.Future[None] | ThreadFuture[None]
 
 
@@ -58,8 +61,15 @@ class SpoolWriter:
     """See the module. `put` is called from any thread."""
 
     def __init__(
-        self, spool: Path, segment_bytes: int, ledger: Ledger, end: SpoolEnd, loop: asyncio.AbstractEventLoop
+        self,
+        spool: Path,
+        segment_bytes: int,
+        ledger: Ledger,
+        end: SpoolEnd,
+        loop: asyncio.AbstractEventLoop,
+        open_segment: OpenSegment = Segment,
     ) -> None:
+        self._open_segment = open_segment
         self._spool = spool
         self._segment_bytes = segment_bytes
         self._ledger = ledger
@@ -228,7 +238,7 @@ class SpoolWriter:
         again = b"".join(self._unsynced)
         header = SegmentHeader(self._number + 1, self._previous_end, self._previous_digest, self._ledger.state)
         size = max(self._segment_bytes, len(again) + room + 4096)
-        segment = Segment(self._spool, header, size, self._seq)
+        segment = self._open_segment(self._spool, header, size, self._seq)
         self._number += 1
         self._segment = segment
         if again:
