@@ -13,6 +13,8 @@ from collections.abc import Callable
 from engine.settings import ConnectionLimits
 from engine.wire.framing import FrameLimits, Framer
 from engine.wire.frontend import KNOWN, Message, parse
+from engine.wire.startup import Startup, length_of, parse_startup
+from engine.wire.violations import ProtocolViolation
 
 _SLICE_BYTES = 256 * 1024
 _READ_AHEAD_BYTES = 256 * 1024
@@ -95,7 +97,13 @@ class Channel(asyncio.Protocol):
             ProtocolViolation: what came is not protocol 3.
         """
         found = self._framer.next()
-        return None if found is None else parse(*found)
+        if found is None:
+            return None
+        try:
+            return parse(*found)
+        except ProtocolViolation as violation:
+            violation.kind = found[0]
+            raise
 
     async def receive(self, timeout_s: float | None = None) -> Message:
         """The next message.
@@ -109,20 +117,45 @@ class Channel(asyncio.Protocol):
             message = self.poll()
             if message is not None:
                 return message
-            if self.gone or self._transport is None:
-                raise ClientGone
-            if not self._reading:
-                self._reading = True
-                self._transport.resume_reading()
-            loop = asyncio.get_running_loop()
-            self._incoming = future = loop.create_future()
-            timer = loop.call_later(timeout_s, _expire, future) if timeout_s else None
-            try:
-                await future
-            finally:
-                self._incoming = None
-                if timer is not None:
-                    timer.cancel()
+            await self._more(timeout_s)
+
+    async def receive_startup(self) -> Startup:
+        """The start-up packet.
+
+        Raises:
+            ProtocolViolation: it is none.
+            ClientGone: the connection ended.
+        """
+        while (head := self._framer.raw(4)) is None:
+            await self._more(None)
+        length = length_of(head)
+        while (body := self._framer.raw(length)) is None:
+            await self._more(None)
+        return parse_startup(body)
+
+    async def _more(self, timeout_s: float | None) -> None:
+        """Wait for bytes."""
+        if self.gone or self._transport is None:
+            raise ClientGone
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+        loop = asyncio.get_running_loop()
+        self._incoming = future = loop.create_future()
+        timer = loop.call_later(timeout_s, _expire, future) if timeout_s else None
+        try:
+            await future
+        finally:
+            self._incoming = None
+            if timer is not None:
+                timer.cancel()
+
+    def interrupt(self, error: Exception) -> bool:
+        """Make whoever waits for a message raise `error`; whether somebody did."""
+        if self._incoming is None or self._incoming.done():
+            return False
+        self._incoming.set_exception(error)
+        return True
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Gather `data` for the next flush."""

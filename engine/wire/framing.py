@@ -42,6 +42,15 @@ class Framer:
         """Append what the socket gave."""
         self._buffer += data
 
+    def raw(self, count: int) -> bytes | None:
+        """The next `count` bytes as they are (the start-up packet has no type), or None when they are not here yet."""
+        if self.buffered < count:
+            return None
+        data = bytes(memoryview(self._buffer)[self._at : self._at + count])
+        del self._buffer[: self._at + count]
+        self._at = 0
+        return data
+
     def next(self) -> tuple[int, bytes] | None:
         """The next message as (type byte, body), or None when it is not whole yet.
 

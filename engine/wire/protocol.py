@@ -39,7 +39,9 @@ class Move(Enum):
     DROP = "drop"
 
 
-_EXTENDED = (Parse, Bind, Describe, Execute, Close, Flush)
+EXTENDED = (Parse, Bind, Describe, Execute, Close, Flush)
+"""Messages of an extended-query series."""
+EXTENDED_TYPES = frozenset(b"PBDECH")
 _COPY = (CopyData, CopyDone, CopyFail)
 
 
@@ -83,9 +85,9 @@ class Conversation:
         """The password was right."""
         self.phase = Phase.READY
 
-    def failed(self, message: Message | None) -> None:
-        """Handling `message` ended in an error: extended-query messages skip to Sync, a transaction block fails."""
+    def failed(self, *, extended: bool) -> None:
+        """A message's handling ended in an error: an extended-query series skips to Sync, a transaction block fails."""
         if self.transaction == "T":
             self.transaction = "E"
-        if isinstance(message, _EXTENDED) and self.phase is Phase.READY:
+        if extended and self.phase is Phase.READY:
             self.phase = Phase.SKIPPING

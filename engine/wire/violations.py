@@ -15,3 +15,5 @@ class ProtocolViolation(Exception):
         self.message = message
         self.fatal = fatal
         self.sqlstate = sqlstate
+        self.kind = 0
+        """The type byte of the message, when it was found."""

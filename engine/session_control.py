@@ -1,0 +1,185 @@
+"""Session commands carried out: transactions, parameters, cursors' beginnings and ends. Rows are fetched elsewhere."""
+
+from __future__ import annotations
+
+from engine.authenticate import AGENT_FRAMEWORK, AGENT_ID, check_claims
+from engine.refusals import SessionRefused
+from engine.session_commands import (
+    Begin,
+    CloseCursor,
+    Command,
+    Deallocate,
+    Discard,
+    End,
+    Nothing,
+    Reset,
+    Savepoint,
+    SetParameters,
+    Show,
+    shown_name,
+)
+from engine.session_settings import PARAMETERS, fold
+from engine.session_state import TEXT_OID, LocalRows, SessionState
+from engine.wire import backend
+from engine.wire import sqlstate as s
+from engine.wire.backend import Field
+
+
+def text_field(name: str) -> Field:
+    """A text column."""
+    return Field(name, TEXT_OID, -1)
+
+
+def local_rows(state: SessionState, command: Command) -> LocalRows | None:
+    """What SHOW answers; None for commands without rows.
+
+    Raises:
+        SessionRefused: 42704.
+    """
+    if not isinstance(command, Show):
+        return None
+    settings = state.settings
+    if command.name:
+        return LocalRows((text_field(shown_name(command.name)),), ((settings.get(command.name),),))
+    fields = (text_field("name"), text_field("setting"), text_field("description"))
+    return LocalRows(fields, tuple((p.name, settings.get(key), "") for key, p in sorted(PARAMETERS.items())))
+
+
+async def carry_out(state: SessionState, command: Command) -> str:
+    """Do what the command says; its tag.
+
+    Raises:
+        SessionRefused: it may not be now, or names what is not there.
+    """
+    match command:
+        case Begin():
+            return _begin(state, command)
+        case End():
+            return await _end(state, command)
+        case Savepoint():
+            return _savepoint(state, command)
+        case SetParameters():
+            return _set(state, command)
+        case Reset(name=name):
+            _reset(state, name)
+            return "RESET"
+        case Discard(what=what):
+            await _discard(state, what)
+            return f"DISCARD {what.upper()}"
+        case Deallocate(name=name):
+            if not name:
+                for statement in list(state.statements):
+                    state.drop_statement(statement)
+                return "DEALLOCATE ALL"
+            state.statement(name)
+            state.drop_statement(name)
+            return "DEALLOCATE"
+        case CloseCursor(name=name):
+            if not name:
+                for cursor in [n for n, portal in state.portals.items() if portal.cursor is not None]:
+                    await state.close_portal(cursor)
+                return "CLOSE CURSOR ALL"
+            state.portal(name)
+            await state.close_portal(name)
+            return "CLOSE CURSOR"
+        case Nothing(tag=tag):
+            return tag
+        case Show():
+            return "SHOW"
+        case _:
+            raise TypeError(type(command).__name__)
+
+
+def notice(state: SessionState, sqlstate: str, message: str) -> None:
+    """Tell the client something that is no error."""
+    state.channel.send(backend.notice_response({"S": "WARNING", "V": "WARNING", "C": sqlstate, "M": message}))
+
+
+def tell(state: SessionState, reports: dict[str, str]) -> None:
+    """ParameterStatus for each parameter that changed."""
+    for name, value in reports.items():
+        state.channel.send(backend.parameter_status(name, value))
+
+
+def _begin(state: SessionState, command: Begin) -> str:
+    tag = "START TRANSACTION" if command.start else "BEGIN"
+    if state.transaction != "I":
+        notice(state, s.ACTIVE_TRANSACTION, "there is already a transaction in progress")
+        return tag
+    state.conversation.transaction = "T"
+    state.settings.begin()
+    for name, value in command.modes:
+        state.settings.set(name, value, local=True)
+    return tag
+
+
+async def _end(state: SessionState, command: End) -> str:
+    if state.transaction == "I":
+        notice(state, s.NO_ACTIVE_TRANSACTION, "there is no transaction in progress")
+        return "COMMIT" if command.commit else "ROLLBACK"
+    commit = command.commit and state.transaction == "T"
+    state.conversation.transaction = "I"
+    state.savepoints.clear()
+    await state.close_portals(held=not commit)
+    tell(state, state.settings.end(commit=commit))
+    if command.chain:
+        state.conversation.transaction = "T"
+        state.settings.begin()
+    return "COMMIT" if commit else "ROLLBACK"
+
+
+def _savepoint(state: SessionState, command: Savepoint) -> str:
+    tag = {"set": "SAVEPOINT", "release": "RELEASE", "rollback": "ROLLBACK"}[command.action]
+    if state.transaction == "I":
+        raise SessionRefused(s.NO_ACTIVE_TRANSACTION, f"{tag} can only be used in transaction blocks")
+    points = state.savepoints
+    if command.action == "set":
+        if len(points) >= 1000:
+            raise SessionRefused(s.PROGRAM_LIMIT_EXCEEDED, "Too many savepoints.")
+        points.append(command.name)
+        return tag
+    if command.name not in points:
+        raise SessionRefused(s.INVALID_SAVEPOINT, "savepoint does not exist")
+    at = len(points) - 1 - points[::-1].index(command.name)
+    del points[at + (command.action == "rollback") :]
+    if command.action == "rollback":
+        state.conversation.transaction = "T"
+    return tag
+
+
+def _set(state: SessionState, command: SetParameters) -> str:
+    local = command.local or command.transaction
+    if local and state.transaction == "I" and not state.implicit:
+        what = "SET TRANSACTION" if command.transaction else "SET LOCAL"
+        notice(state, s.NO_ACTIVE_TRANSACTION, f"{what} can only be used in transaction blocks")
+        return "SET"
+    for name, value in command.pairs:
+        if fold(name) in (AGENT_ID, AGENT_FRAMEWORK):
+            check_claims(state.identity.key, {fold(name): value or ""})
+        before = state.settings.get(name) if fold(name) in PARAMETERS else None
+        settings = state.settings
+        reported = settings.reset(name) if value is None else settings.set(name, value, local=local)
+        if reported is not None and reported != before:
+            tell(state, {shown_name(name): reported})
+    return "SET"
+
+
+def _reset(state: SessionState, name: str) -> None:
+    if not name:
+        tell(state, state.settings.reset_all())
+        return
+    before = state.settings.get(name) if fold(name) in PARAMETERS else None
+    reported = state.settings.reset(name)
+    if reported is not None and reported != before:
+        tell(state, {shown_name(name): reported})
+
+
+async def _discard(state: SessionState, what: str) -> None:
+    if what != "all":
+        return
+    if state.transaction != "I":
+        raise SessionRefused(s.ACTIVE_TRANSACTION, "DISCARD ALL cannot run inside a transaction block")
+    await state.close_portals(held=True)
+    for statement in list(state.statements):
+        state.drop_statement(statement)
+    tell(state, state.settings.reset_all())

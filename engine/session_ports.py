@@ -1,0 +1,180 @@
+"""What a session asks of the other rooms, as Protocols, and the one bundle in which it gets them.
+
+The seams are ARCHITECTURE.md's; here they are only as wide as a session needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.admission import Admission
+from engine.authenticate import Authenticator
+from engine.encoder.parameters import ParameterValue
+from engine.encoder.types import ResultColumn
+from engine.metrics import NodeMetrics
+from engine.pipeline.governed import Governed
+from engine.settings import ConnectionLimits
+from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
+from governance.ports import Clock
+from governance.principals import Principal
+from governance.rulebook import Rulebook
+
+
+class Frame(Protocol):
+    """Whole rows in the client's format."""
+
+    @property
+    def data(self) -> memoryview:
+        """The bytes."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows they are."""
+
+
+class Facts(Protocol):
+    """What the audit and the metrics want to know of a statement."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of frames."""
+
+    @property
+    def execution_ms(self) -> float:
+        """From start to last row."""
+
+    @property
+    def cache_status(self) -> str:
+        """hit, partial, miss, none."""
+
+
+class Execution(Protocol):
+    """One statement that runs. Leaving it as a context manager frees what it holds."""
+
+    @property
+    def columns(self) -> Sequence[ResultColumn]:
+        """The result's columns."""
+
+    @property
+    def facts(self) -> Facts:
+        """Final when the frames have ended."""
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """The rows; the worker stops when nobody reads."""
+
+    async def cancel(self) -> None:
+        """Stop it; `frames` raises DeadlineExceeded."""
+
+    async def __aenter__(self) -> Execution:
+        """Itself."""
+
+    async def __aexit__(self, *_: object) -> object:
+        """Free the channel."""
+
+
+class Executor(Protocol):
+    """Runs governed statements, and catalog statements over a principal's catalog image."""
+
+    async def describe(self, governed: Governed, parameter_oids: Sequence[int]) -> Sequence[ResultColumn]:
+        """The columns a statement would have."""
+
+    async def run(
+        self,
+        governed: Governed,
+        *,
+        parameters: Sequence[ParameterValue],
+        formats: Sequence[int],
+        deadline_s: float,
+        row_format: str = "datarow",
+        row_options: Mapping[str, Any] | None = None,
+    ) -> Execution:
+        """Start a statement."""
+
+
+class Catalog(Protocol):
+    """pg_catalog and information_schema, emulated."""
+
+    def is_catalog_query(self, text: str) -> bool:
+        """Whether the catalog answers `text` (else the pipeline judges it)."""
+
+    def plan(self, text: str, oids: Sequence[int], view: Any, session: CatalogSession) -> CatalogPlan:
+        """A catalog statement ready to run; refusals as the pipeline's."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSession:
+    """What catalog functions tell of a session."""
+
+    user: str
+    database: str
+    process_id: int
+    source_ip: str
+    settings: tuple[tuple[str, str], ...]
+
+
+class CatalogPlan(Protocol):
+    """A catalog statement."""
+
+    @property
+    def parameter_oids(self) -> Sequence[int]:
+        """One for each `$n`."""
+
+    async def describe(self) -> Sequence[ResultColumn]:
+        """Its columns."""
+
+    async def run(
+        self,
+        *,
+        parameters: Sequence[ParameterValue],
+        formats: Sequence[int],
+        deadline_s: float,
+        row_format: str = "datarow",
+        row_options: Mapping[str, Any] | None = None,
+    ) -> Execution:
+        """Start it."""
+
+
+class Audit(Protocol):
+    """The audit, as a session uses it."""
+
+    async def intent(self, intent: QueryIntent) -> None:
+        """Durable on return; raises AuditUnavailable."""
+
+    def outcome(self, outcome: QueryOutcome) -> None:
+        """Queued."""
+
+    def event(self, event: SessionEvent) -> None:
+        """Queued."""
+
+
+class Pipeline(Protocol):
+    """SQL in, governed SQL out."""
+
+    def govern(self, text: str, principal: Principal, catalog: Any, rulebook: Rulebook) -> Governed:
+        """The statement under the law; raises a Refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything a session works with; one for a node."""
+
+    authenticator: Authenticator
+    pipeline: Pipeline
+    split: Callable[[str], Sequence[str]]
+    view: Callable[[Principal, Rulebook], Any]
+    """The part of the catalog a principal may see; cached by the node."""
+    lake_version: Callable[[], object]
+    catalog: Catalog
+    executor: Executor
+    audit: Audit
+    admission: Admission
+    metrics: NodeMetrics
+    clock: Clock
+    redact: Callable[[str], str]
+    parameter_oid: Callable[[str], int]
+    """A DuckDB type's OID for ParameterDescription (0 for an empty type)."""
+    limits: ConnectionLimits
+    environment: str
+    node: str

@@ -1,0 +1,285 @@
+"""One statement on its way: slot, durable intent, execution, rows to the client, outcome; all roads end in `finish`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine import refusals
+from engine.admission import Slot
+from engine.authenticate import Identity
+from engine.encoder.parameters import ParameterValue
+from engine.encoder.types import ResultColumn
+from engine.pipeline.governed import Governed
+from engine.refusals import SessionRefused
+from engine.session_channel import Channel, ClientGone
+from engine.session_commands import CopyOut
+from engine.session_ports import CatalogPlan, Desk, Execution, Frame
+from engine.wire.backend import split_rows
+from engine.wire.sqlstate import OBJECT_STATE
+from governance.audit_record import PolicyVerdict, QueryIntent, QueryOutcome, SessionFacts
+from governance.errors import DeadlineExceeded, Refusal, ResourceExceeded
+
+DENIED = frozenset(
+    {
+        "table_unknown",
+        "cross_organization",
+        "permission_denied",
+        "attribute_missing",
+        "masked_predicate",
+        "function_not_allowed",
+        "statement_not_supported",
+        "parsers_disagree",
+        "read_only",
+        "text_refused",
+        "claim_mismatch",
+        "rulebook_unavailable",
+        "refused",
+    }
+)
+"""Codes that are the law's no; every other error is a failure."""
+
+_VALUE_CHARS_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a statement reads: exactly one of a governed statement and a catalog statement."""
+
+    text: str
+    governed: Governed | None
+    catalog: CatalogPlan | None
+    copy: CopyOut | None = None
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 UTC with microseconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def new_id() -> str:
+    """A time-ordered unique id (UUID version 7; RFC 9562)."""
+    head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    tail = bytearray(os.urandom(10))
+    tail[0] = 0x70 | tail[0] & 0x0F
+    tail[2] = 0x80 | tail[2] & 0x3F
+    text = (head + tail).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Run:
+    """A statement from its slot to its outcome."""
+
+    def __init__(self, desk: Desk, facts: SessionFacts, identity: Identity, source: Source) -> None:
+        self._desk = desk
+        self._facts = facts
+        self._identity = identity
+        self._source = source
+        self._slot: Slot | None = None
+        self._frames: AsyncIterator[Frame] | None = None
+        self._rest: memoryview | None = None
+        self._rest_rows = 0
+        self._began = time.perf_counter()
+        self._queue_ms = 0.0
+        self._intended = False
+        self._finished = False
+        self.query_id = new_id()
+        self.execution: Execution | None = None
+        self.rows = 0
+        self.bytes = 0
+        self.exhausted = False
+
+    @property
+    def columns(self) -> Sequence[ResultColumn]:
+        """The result's columns, once started."""
+        return self.execution.columns if self.execution is not None else ()
+
+    async def start(
+        self, parameters: Sequence[ParameterValue], formats: Sequence[int], timeout_s: float, time_zone: str
+    ) -> None:
+        """Slot, intent, execution.
+
+        Raises:
+            Refusal: no slot, no audit, or the executor's no.
+        """
+        desk, principal = self._desk, self._identity.principal
+        slot = desk.admission.try_acquire(principal.organization, principal.key_id)
+        if slot is None:
+            slot = await desk.admission.acquire(principal.organization, principal.key_id, timeout_s)
+            self._queue_ms = (time.perf_counter() - self._began) * 1000
+        self._slot = slot
+        await self.intend(parameters)
+        source = self._source
+        copy = source.copy
+        row_format = f"copy_{copy.format}" if copy else "datarow"
+        options: dict[str, str] = dict(copy.options) if copy else {}
+        options["time_zone"] = time_zone
+        remaining = max(0.001, timeout_s - (time.perf_counter() - self._began))
+        if source.governed is not None:
+            self.execution = await desk.executor.run(
+                source.governed, parameters=parameters, formats=formats, deadline_s=remaining,
+                row_format=row_format, row_options=options,
+            )  # fmt: skip
+        else:
+            assert source.catalog is not None  # noqa: S101 - a source has one of both
+            self.execution = await source.catalog.run(
+                parameters=parameters, formats=formats, deadline_s=remaining, row_format=row_format, row_options=options
+            )
+        await self.execution.__aenter__()
+        self._frames = self.execution.frames().__aiter__()
+
+    async def intend(self, parameters: Sequence[ParameterValue] = (), error: Refusal | None = None) -> None:
+        """Make the intent durable.
+
+        Raises:
+            AuditUnavailable: it cannot be; nothing may run.
+        """
+        desk, source, governed = self._desk, self._source, self._source.governed
+        verdicts = governed.verdicts if governed else ()
+        if error is not None and error.code in DENIED:
+            verdicts = (*verdicts, PolicyVerdict(error.code, "access", "denied", desk.redact(error.reason)))
+        await desk.audit.intent(
+            QueryIntent(
+                query_id=self.query_id,
+                session=self._facts,
+                started_at=stamp(desk.clock.now()),
+                statement_kind=governed.kind if governed else "catalog" if source.catalog else "unknown",
+                sql=desk.redact(source.text),
+                tables=tuple(map(str, governed.tables)) if governed else (),
+                columns_masked=governed.columns_masked if governed else (),
+                verdicts=verdicts,
+                policy_version=governed.policy_version if governed else self._identity.rulebook.version,
+                fingerprint=governed.fingerprint if governed else "",
+                parameters=tuple(_shown(desk, value) for value in parameters),
+                dialect=self._identity.key.dialect,
+            )
+        )
+        self._intended = True
+
+    async def pump(self, channel: Channel, rows_max: int) -> int:
+        """Send rows, at most `rows_max` (0: all); how many. `exhausted` says whether there are no more.
+
+        Raises:
+            Refusal: the statement failed on its way.
+            ClientGone: nobody takes them.
+        """
+        if self._finished:
+            raise SessionRefused(OBJECT_STATE, "The statement of this portal has ended.")
+        sent = 0
+        frames = self._frames
+        limit = self._identity.rulebook.limits.result_rows_max
+        while frames is not None and not self.exhausted and (not rows_max or sent < rows_max):
+            if self._rest is not None:
+                data, rows, self._rest = self._rest, self._rest_rows, None
+            else:
+                try:
+                    frame = await anext(frames)
+                except StopAsyncIteration:
+                    self.exhausted = True
+                    break
+                data, rows = frame.data, frame.rows
+            if rows_max and rows > rows_max - sent:
+                view = memoryview(data)
+                keep = rows_max - sent
+                cut = split_rows(view, keep)
+                self._rest, self._rest_rows = memoryview(bytes(view[cut:])), rows - keep
+                data, rows = view[:cut], keep
+            if limit and self.rows + rows > limit:
+                raise ResourceExceeded(
+                    "The result has more rows than this environment allows.", advice="Ask for fewer rows, or aggregate."
+                )
+            sent += rows
+            self.rows += rows
+            self.bytes += len(data)
+            await channel.send_bulk(data)
+        return sent
+
+    async def skip(self, rows_max: int) -> int:
+        """Pass over rows without sending them (MOVE); how many (0 asks for all)."""
+        sink = _Sink()
+        return await self.pump(sink, rows_max)  # type: ignore[arg-type]
+
+    async def finish(self, error: BaseException | None = None, *, interrupted: str = "") -> None:
+        """Free everything and write the outcome; a second call does nothing.
+
+        A statement that failed before its intent gets both halves now, when the audit takes them.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            if self.execution is not None:
+                await self.execution.__aexit__(None, None, None)
+        finally:
+            if self._slot is not None:
+                self._slot.release()
+        if not self._intended:
+            if not isinstance(error, Refusal) or error.code == "audit_unavailable":
+                return
+            await self.intend(error=error)
+        self._outcome(error, interrupted)
+
+    def _outcome(self, error: BaseException | None, interrupted: str) -> None:
+        desk = self._desk
+        status = _status(error, interrupted)
+        facts = self.execution.facts if self.execution is not None else None
+        told = refusals.report(error) if isinstance(error, Refusal) else None
+        cache = facts.cache_status if facts else "none"
+        desk.audit.outcome(
+            QueryOutcome(
+                query_id=self.query_id,
+                ended_at=stamp(desk.clock.now()),
+                status=status,
+                rows_returned=self.rows,
+                bytes_returned=self.bytes,
+                execution_ms=round(facts.execution_ms, 3) if facts else 0.0,
+                queue_ms=round(self._queue_ms, 3),
+                cache_status=cache,
+                error_code=told.code if told else ("internal_error" if error and status == "failed" else ""),
+                error_reason=desk.redact(told.reason)[:_VALUE_CHARS_MAX] if told else "",
+                sqlstate=told.sqlstate if told else "",
+            )
+        )
+        metrics = desk.metrics
+        metrics.statements[status].inc()
+        metrics.statement_seconds.observe(time.perf_counter() - self._began)
+        if self._queue_ms:
+            metrics.queue_seconds.observe(self._queue_ms / 1000)
+        if cache in metrics.cache:
+            metrics.cache[cache].inc()
+        metrics.rows.inc(self.rows)
+        metrics.bytes.inc(self.bytes)
+        if told:
+            metrics.refusals.labels(told.code).inc()
+
+
+class _Sink:
+    """Takes rows and forgets them."""
+
+    async def send_bulk(self, _data: object) -> None:
+        """Forget."""
+
+
+def _status(error: BaseException | None, interrupted: str) -> str:
+    if error is None:
+        return "succeeded"
+    if isinstance(error, ClientGone | asyncio.CancelledError) or interrupted == "client_gone":
+        return "client_gone"
+    if isinstance(error, DeadlineExceeded):
+        return "cancelled" if interrupted else "timed_out"
+    if isinstance(error, Refusal) and error.code in DENIED:
+        return "denied"
+    return "failed"
+
+
+def _shown(desk: Desk, value: ParameterValue) -> str:
+    """A parameter as the audit keeps it: redacted text; of a binary one its type and length."""
+    if value.data is None:
+        return "NULL"
+    if value.format:
+        return f"<binary, type {value.oid}, {len(value.data)} bytes>"
+    return desk.redact(value.data[:_VALUE_CHARS_MAX].decode("utf-8", "replace"))

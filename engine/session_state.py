@@ -1,0 +1,209 @@
+"""What one session knows: who, which settings, which statements and portals, what runs right now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.authenticate import Identity
+from engine.encoder.parameters import ParameterValue
+from engine.refusals import Report, SessionRefused
+from engine.session_channel import Channel
+from engine.session_commands import Command, Declare
+from engine.session_ports import Desk
+from engine.session_run import Run, Source
+from engine.session_settings import SessionSettings
+from engine.wire import sqlstate as s
+from engine.wire.backend import Field
+from engine.wire.protocol import Conversation
+from engine.wire.violations import ProtocolViolation
+from governance.audit_record import SessionFacts
+
+TEXT_OID = 25
+
+
+class SessionEnded(Exception):
+    """The session is to end now, and the client is told why."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.message)
+        self.report = report
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One statement, judged: nothing, a session command, or a source of rows. `version` is what it was judged under."""
+
+    text: str
+    command: Command | None = None
+    source: Source | None = None
+    parameter_oids: tuple[int, ...] = ()
+    version: tuple[object, object] = (None, None)
+    """(rulebook, lake version)"""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.command is None and self.source is None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement."""
+
+    name: str
+    plan: Plan
+    fields: tuple[Field, ...] | None = None
+    """Its columns, once somebody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRows:
+    """Rows that the session itself has (SHOW): text in every column."""
+
+    fields: tuple[Field, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Portal:
+    """A bound statement, or a cursor; it may stop between rows and go on."""
+
+    name: str
+    plan: Plan
+    parameters: tuple[ParameterValue, ...] = ()
+    formats: tuple[int, ...] = ()
+    cursor: Declare | None = None
+    run: Run | None = None
+    local: LocalRows | None = None
+    position: int = 0
+    done: bool = False
+    fields: tuple[Field, ...] | None = None
+
+
+@dataclass(slots=True)
+class SessionState:
+    """The session's memory."""
+
+    desk: Desk
+    channel: Channel
+    settings: SessionSettings
+    identity: Identity
+    facts: SessionFacts
+    process_id: int
+    conversation: Conversation
+    statements: dict[str, Prepared] = field(default_factory=dict)
+    portals: dict[str, Portal] = field(default_factory=dict)
+    savepoints: list[str] = field(default_factory=list)
+    prepared_bytes: int = 0
+    active: Run | None = None
+    busy: bool = False
+    """Whether a statement is being served (a cancel request then means it)."""
+    implicit: bool = False
+    """Inside a simple query of several statements."""
+    interrupted: str = ""
+    """Why the statement being served was interrupted: user, client_gone, ended."""
+    ending: Report | None = None
+
+    @property
+    def transaction(self) -> str:
+        """I, T or E."""
+        return self.conversation.transaction
+
+    @property
+    def version(self) -> tuple[object, object]:
+        """What plans depend on, beside the principal."""
+        return (self.identity.rulebook, self.desk.lake_version())
+
+    # ------------------------------------------------------------ statements and portals
+
+    def add_statement(self, prepared: Prepared) -> None:
+        """Keep a prepared statement; the unnamed one is replaced.
+
+        Raises:
+            SessionRefused: 42P05 when the name is taken, 54000 past the limit.
+        """
+        limits = self.desk.limits
+        if prepared.name:
+            if prepared.name in self.statements:
+                raise SessionRefused(s.DUPLICATE_PREPARED_STATEMENT, "prepared statement already exists")
+            if len(self.statements) >= limits.statements_max:
+                raise SessionRefused(
+                    s.PROGRAM_LIMIT_EXCEEDED, "Too many prepared statements.", advice="DEALLOCATE some."
+                )
+        else:
+            self.drop_statement("")
+        size = len(prepared.plan.text)
+        if self.prepared_bytes + size > limits.prepared_bytes_max:
+            raise SessionRefused(s.PROGRAM_LIMIT_EXCEEDED, "Prepared statements take too much memory.")
+        self.prepared_bytes += size
+        self.statements[prepared.name] = prepared
+
+    def drop_statement(self, name: str) -> bool:
+        """Forget a prepared statement; whether it was there."""
+        found = self.statements.pop(name, None)
+        if found is not None:
+            self.prepared_bytes -= len(found.plan.text)
+        return found is not None
+
+    def statement(self, name: str) -> Prepared:
+        """A prepared statement.
+
+        Raises:
+            SessionRefused: 26000.
+        """
+        try:
+            return self.statements[name]
+        except KeyError:
+            raise SessionRefused(s.INVALID_STATEMENT_NAME, "prepared statement does not exist") from None
+
+    def portal(self, name: str) -> Portal:
+        """A portal or cursor.
+
+        Raises:
+            SessionRefused: 34000.
+        """
+        try:
+            return self.portals[name]
+        except KeyError:
+            raise SessionRefused(s.INVALID_CURSOR_NAME, "portal or cursor does not exist") from None
+
+    def add_portal(self, portal: Portal) -> None:
+        """Keep a portal.
+
+        Raises:
+            SessionRefused: 42P03 when the name is taken, 54000 past the limit.
+        """
+        if portal.name in self.portals:
+            raise SessionRefused(s.DUPLICATE_CURSOR, "portal or cursor already exists")
+        if len(self.portals) >= self.desk.limits.portals_max:
+            raise SessionRefused(s.PROGRAM_LIMIT_EXCEEDED, "Too many portals are open.", advice="Close some.")
+        self.portals[portal.name] = portal
+
+    async def close_portal(self, name: str) -> bool:
+        """Close a portal; whether it was there."""
+        portal = self.portals.pop(name, None)
+        if portal is not None and portal.run is not None:
+            await portal.run.finish()
+        return portal is not None
+
+    async def close_portals(self, *, held: bool = False) -> None:
+        """Close every portal; cursors WITH HOLD only when `held`."""
+        for name, portal in list(self.portals.items()):
+            if held or portal.cursor is None or not portal.cursor.hold:
+                await self.close_portal(name)
+
+
+def expand_formats(formats: Sequence[int], count: int) -> tuple[int, ...]:
+    """One format code for each of `count` columns.
+
+    Raises:
+        ProtocolViolation: neither none, one, nor `count` codes were given.
+    """
+    if len(formats) == count:
+        return tuple(formats)
+    if len(formats) == 1:
+        return (formats[0],) * count
+    if not formats:
+        return (0,) * count
+    raise ProtocolViolation("Result formats and columns differ in number.", fatal=False)
