@@ -1,0 +1,373 @@
+"""`/v1/environments/{env}/keys`: API keys, shown once, rotated with grace, revoked at once (claims W3.2 to W3.6).
+
+No key can do more than the key that made it: neither in scopes, nor in networks, tables, agent or lifetime.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Body, Query
+from pydantic import Field
+
+from governance.admin_event import AdminEvent, AdminEventType
+from governance.api_key import new_key, public_prefix
+from governance.api_key_hash import hash_key
+from governance.errors import Conflict, InvalidRequest, PermissionRefused
+from governance.permissions import effective_scopes
+from governance.ports import Change, ControlReader
+from governance.principals import Agent
+from governance.register import KeyRecord, KeyUse, Record, UserRecord
+from governance.scopes import expand
+from governance.tables import fold
+from governance.timestamp import parse, stamp
+from lambdas.control_plane.caller import Caller, hidden
+from lambdas.control_plane.desk import Desk, admitted_environment, taken
+from lambdas.control_plane.models import (
+    LIMIT_DEFAULT,
+    Cursor,
+    EnvironmentPath,
+    Limit,
+    Model,
+    Name,
+    ObjectIdPath,
+    Page,
+    page,
+)
+from lambdas.control_plane.resolver import ThreadedResolver
+
+GRACE = timedelta(hours=72)
+"""How long the old key of a rotation stays valid (claim W3.6)."""
+
+AgentText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,128}$")]
+TablePattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}\.[^\x00-\x1f\x7f.]{1,128}$")]
+Dialect = Literal[
+    "duckdb",
+    "postgres",
+    "redshift",
+    "snowflake",
+    "bigquery",
+    "databricks",
+    "spark",
+    "trino",
+    "mysql",
+    "clickhouse",
+    "tsql",
+    "oracle",
+    "sqlite",
+]
+
+
+class AgentModel(Model):
+    """The AI agent that a key is bound to."""
+
+    id: Name
+    framework: AgentText = ""
+    trust: AgentText = ""
+
+
+class NewKey(Model):
+    """A key to make for a user (his id or e-mail address)."""
+
+    name: Name
+    user: Annotated[str, Field(min_length=1, max_length=254)]
+    scopes: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=64)]
+    agent: AgentModel | None = None
+    networks: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=64)] = Field(default_factory=list)
+    allowed_tables: Annotated[list[TablePattern], Field(max_length=256)] = Field(default_factory=list)
+    expires_at: Annotated[str, Field(max_length=40)] = ""
+    dialect: Dialect = "duckdb"
+
+
+class Rotation(Model):
+    """How to rotate: the grace may be shortened, to 0 when the old key is known to others."""
+
+    grace_hours: Annotated[int, Field(ge=0, le=72)] = 72
+
+
+class KeyAnswer(Model):
+    """A key without the key."""
+
+    id: str
+    name: str
+    prefix: str
+    environment: str
+    user_id: str
+    organization: str
+    scopes: list[str]
+    agent: AgentModel | None
+    networks: list[str]
+    allowed_tables: list[str]
+    expires_at: str
+    dialect: str
+    status: Literal["active", "rotated", "revoked", "expired"]
+    grace_until: str
+    rotated_to: str
+    created_at: str
+    created_by: str
+    last_used_at: str
+
+
+class NewKeyAnswer(KeyAnswer):
+    """A key just made; `key` is shown here and never again."""
+
+    key: Annotated[str, Field(description="The API key. It is not stored and cannot be shown again.")]
+
+
+def _answer(key: KeyRecord, now: str, used: dict[str, str]) -> KeyAnswer:
+    expired = key.status != "revoked" and not key.valid_at(now)
+    return KeyAnswer(
+        **{**key.fact(), "status": "expired" if expired else key.status},
+        environment=key.environment,
+        created_at=key.created_at,
+        created_by=key.created_by,
+        last_used_at=used.get(key.id, ""),
+    )
+
+
+def _used(reader: ControlReader, environment: str) -> dict[str, str]:
+    return {use.id: use.at for use in reader.every(KeyUse, environment)}
+
+
+def register(app: ThreadedResolver, desk: Desk) -> None:
+    """Add the routes."""
+
+    @app.get("/v1/environments/<env>/keys", tags=["keys"], summary="Keys of the organizations you administer")
+    def list_keys(
+        env: EnvironmentPath,
+        cursor: Cursor = "",
+        limit: Limit = LIMIT_DEFAULT,
+        user: Annotated[str, Query(max_length=254, description="User id")] = "",
+        name: Annotated[str, Query(max_length=128)] = "",
+    ) -> Page[KeyAnswer]:
+        caller, now = desk.caller, desk.now()
+        with desk.store.read() as reader:
+            admitted_environment(reader, caller, env)
+            records, used = reader.every(KeyRecord, env), _used(reader, env)
+        items, following = page(
+            records,
+            lambda key: key.id,
+            cursor,
+            limit,
+            where=lambda key: caller.reaches(key.organization) and user in ("", key.user_id) and name in ("", key.name),
+        )
+        return Page(items=[_answer(item, now, used) for item in items], next=following)
+
+    @app.post("/v1/environments/<env>/keys", tags=["keys"], summary="Make a key; it is shown once", status_code=201)
+    def create_key(env: EnvironmentPath, body: Annotated[NewKey, Body()]) -> NewKeyAnswer:
+        caller, now = desk.caller, desk.now()
+        wanted = _wanted(env, body, caller, now)
+        with desk.store.read() as reader:
+            _checked(reader, caller, wanted, body.user)  # before the costly hash
+        key = new_key(env)
+        sealed = dataclasses.replace(wanted, prefix=public_prefix(key), hash=hash_key(key))
+
+        def decide(reader: ControlReader) -> Change[KeyRecord]:
+            record = _checked(reader, caller, sealed, body.user)
+            return Change(record, puts=(record,), events=(_event(AdminEventType.KEY_CREATED, None, record),))
+
+        return NewKeyAnswer(**_answer(desk.change(decide), now, {}).model_dump(), key=key)
+
+    @app.get("/v1/environments/<env>/keys/<id>", tags=["keys"], summary="One key")
+    def show_key(env: EnvironmentPath, id: ObjectIdPath) -> KeyAnswer:  # noqa: A002
+        with desk.store.read() as reader:
+            return _answer(_visible(reader, desk.caller, env, id), desk.now(), _used(reader, env))
+
+    @app.delete("/v1/environments/<env>/keys/<id>", tags=["keys"], summary="Revoke a key at once")
+    def revoke_key(env: EnvironmentPath, id: ObjectIdPath) -> KeyAnswer:  # noqa: A002
+        caller = desk.caller
+
+        def decide(reader: ControlReader) -> Change[KeyRecord]:
+            old = _visible(reader, caller, env, id)
+            _need_hand(reader, caller, old)
+            if old.status == "revoked":
+                return Change(old)
+            new = dataclasses.replace(old, status="revoked")
+            return Change(new, puts=(new,), events=(_event(AdminEventType.KEY_REVOKED, old, new),))
+
+        return _answer(desk.change(decide), desk.now(), {})
+
+    @app.post(
+        "/v1/environments/<env>/keys/<id>/rotate",
+        tags=["keys"],
+        summary="Make a successor; the old key stays valid for 72 hours",
+        status_code=201,
+    )
+    def rotate_key(
+        env: EnvironmentPath,
+        id: ObjectIdPath,  # noqa: A002
+        body: Annotated[Rotation | None, Body()] = None,
+    ) -> NewKeyAnswer:
+        caller, moment = desk.caller, desk.clock.now()
+        grace = stamp(moment + min(GRACE, timedelta(hours=(body or Rotation()).grace_hours)))
+        with desk.store.read() as reader:
+            _rotatable(reader, caller, env, id, stamp(moment))
+        key, key_id = new_key(env), _key_id()
+        prefix, key_hash = public_prefix(key), hash_key(key)
+
+        def decide(reader: ControlReader) -> Change[KeyRecord]:
+            old = _rotatable(reader, caller, env, id, stamp(moment))
+            new = dataclasses.replace(
+                old,
+                id=key_id,
+                prefix=prefix,
+                hash=key_hash,
+                created_at=stamp(moment),
+                created_by=caller.user.id,
+            )
+            gone = dataclasses.replace(old, status="rotated", grace_until=grace, rotated_to=new.id)
+            puts: list[Record] = [gone, new]
+            events = [
+                _event(AdminEventType.KEY_CREATED, None, new),
+                _event(AdminEventType.KEY_ROTATED, old, gone),
+            ]
+            for oldest in reader.every(KeyRecord, env):
+                if oldest.rotated_to == old.id and oldest.status == "rotated":
+                    ended = dataclasses.replace(oldest, status="revoked")
+                    puts.append(ended)
+                    events.append(_event(AdminEventType.KEY_REVOKED, oldest, ended))
+            return Change(new, puts=tuple(puts), events=tuple(events))
+
+        return NewKeyAnswer(**_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
+
+
+def _key_id() -> str:
+    return f"key-{secrets.token_hex(8)}"
+
+
+def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
+    """The key as asked for, with everything that can be checked without the store checked.
+
+    Raises:
+        InvalidRequest: a scope, network, table or moment that is none.
+    """
+    scopes = expand(tuple(body.scopes))
+    return KeyRecord(
+        environment=env,
+        id=_key_id(),
+        name=body.name,
+        prefix="",
+        hash="",
+        user_id="",
+        organization="",
+        scopes=scopes,
+        created_at=now,
+        created_by=caller.user.id,
+        agent=Agent(body.agent.id, body.agent.framework, body.agent.trust) if body.agent else None,
+        networks=tuple(sorted({_network(text) for text in body.networks})),
+        allowed_tables=tuple(sorted({fold(text) for text in body.allowed_tables})),
+        expires_at=_future(body.expires_at, now) if body.expires_at else "",
+        dialect=body.dialect,
+    )
+
+
+def _checked(reader: ControlReader, caller: Caller, key: KeyRecord, user_text: str) -> KeyRecord:
+    """The key with its user filled in, when the caller may make it.
+
+    Raises:
+        NotFound, PermissionRefused, Conflict.
+    """
+    admitted_environment(reader, caller, key.environment)
+    user = reader.get(UserRecord, "", user_text) or reader.find_unique(UserRecord, "", user_text.casefold())
+    if user is None or not caller.reaches(user.organization):
+        raise hidden("user")
+    record = dataclasses.replace(key, user_id=user.id, organization=user.organization)
+    _need_hand(reader, caller, record)
+    _need_no_more(caller, record)
+    if reader.find_unique(KeyRecord, record.environment, record.unique):
+        raise taken("key")
+    return record
+
+
+def _need_hand(reader: ControlReader, caller: Caller, key: KeyRecord) -> None:
+    """Whether the caller may lay hands on a key of this user: his own, or of someone he outranks."""
+    user = reader.get(UserRecord, "", key.user_id)
+    if user is None or user.id == caller.user.id:
+        return
+    if not caller.rules_over(user.organization, user.role):
+        raise PermissionRefused(
+            f"You may not make or change keys of a user whose role is {user.role}.",
+            advice="Ask the organization's Owner.",
+        )
+
+
+def _need_no_more(caller: Caller, key: KeyRecord) -> None:
+    """A key may not do more than the key that makes it."""
+    own = caller.key
+    beyond = key.scopes - caller.scopes
+    if beyond:
+        raise PermissionRefused(
+            "A key cannot have scopes that its maker's key lacks: " + ", ".join(sorted(beyond)) + ".",
+            advice="Use a key that has them.",
+        )
+    agent_differs = own.agent is not None and own.agent != key.agent
+    tables_wider = bool(own.allowed_tables) and (
+        not key.allowed_tables or not all(_covered(table, own.allowed_tables) for table in key.allowed_tables)
+    )
+    networks_wider = bool(own.networks) and (
+        not key.networks or not all(_within(network, own.networks) for network in key.networks)
+    )
+    lives_longer = bool(own.ends_at) and (not key.expires_at or key.expires_at > own.ends_at)
+    if agent_differs or tables_wider or networks_wider or lives_longer:
+        raise PermissionRefused(
+            "A key cannot reach further than its maker's key in agent, tables, networks or lifetime.",
+            advice="Name the same restrictions, or use a key without them.",
+        )
+
+
+def _covered(table: str, allowed: tuple[str, ...]) -> bool:
+    return table in allowed or table.partition(".")[0] + ".*" in allowed
+
+
+def _within(network: str, allowed: tuple[str, ...]) -> bool:
+    inner = ip_network(network)
+    for text in allowed:
+        outer = ip_network(text)
+        if outer.version == inner.version and inner.subnet_of(outer):  # type: ignore[arg-type]
+            return True
+    return False
+
+
+def _visible(reader: ControlReader, caller: Caller, env: str, key_id: str) -> KeyRecord:
+    admitted_environment(reader, caller, env)
+    key = reader.get(KeyRecord, env, key_id)
+    if key is None or not caller.reaches(key.organization):
+        raise hidden("key")
+    return key
+
+
+def _rotatable(reader: ControlReader, caller: Caller, env: str, key_id: str, now: str) -> KeyRecord:
+    key = _visible(reader, caller, env, key_id)
+    _need_hand(reader, caller, key)
+    user = reader.get(UserRecord, "", key.user_id)
+    if key.status != "active" or not key.valid_at(now) or user is None:
+        raise Conflict("Only an active key can be rotated.", advice="Rotate its successor, or make a new key.")
+    _need_no_more(caller, dataclasses.replace(key, scopes=effective_scopes(user.role, key.scopes)))
+    return key
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise InvalidRequest(
+            "A network is not well formed.", advice="Write it like 10.0.0.0/8 or 2001:db8::/32, without host bits."
+        ) from None
+
+
+def _future(text: str, now: str) -> str:
+    try:
+        moment = stamp(parse(text))
+    except ValueError:
+        raise InvalidRequest("`expires_at` is no moment.", advice="Write it like 2027-01-31T00:00:00Z.") from None
+    if moment <= now:
+        raise InvalidRequest("`expires_at` is past.", advice="Give a moment to come.")
+    return moment
+
+
+def _event(kind: AdminEventType, old: KeyRecord | None, new: KeyRecord) -> AdminEvent:
+    return AdminEvent(kind, new.environment, new.organization, new.id, old.fact() if old else None, new.fact())

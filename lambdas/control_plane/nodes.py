@@ -1,0 +1,186 @@
+"""`/v1/nodes/*`, which only query nodes may call, and what administrators see and ask of nodes.
+
+A node holds a certificate, not a key: it learns the rulebook, and tells which tables and figures it has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Query
+from pydantic import Field
+
+from governance.admin_event import AdminEvent, AdminEventType
+from governance.errors import NotFound
+from governance.ports import Change, ControlReader
+from governance.register import Environment, KeyRecord, KeyUse, NodeFigures, TableReport
+from governance.rulebook import encode
+from governance.tables import Column, Table, TableName
+from governance.timestamp import parse, stamp
+from lambdas.control_plane.caller import HOME_ENVIRONMENT
+from lambdas.control_plane.desk import Desk, admitted_environment, operator_of
+from lambdas.control_plane.models import (
+    ENVIRONMENT,
+    LIMIT_DEFAULT,
+    Cursor,
+    EnvironmentPath,
+    Limit,
+    Model,
+    Name,
+    Page,
+    page,
+)
+from lambdas.control_plane.resolver import ThreadedResolver
+from lambdas.control_plane.rulebook import build_rulebook
+from lambdas.control_plane.schemas import TableAnswer
+
+TABLES_MAX = 100_000
+FIGURES_MAX = 256
+KEYS_USED_MAX = 10_000
+WAIT_S_MAX = 25.0
+
+EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT)]
+FigureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class TablesReport(Model):
+    """The tables of a node's lake, whole: it replaces the report before."""
+
+    environment: EnvironmentName
+    tables: Annotated[list[TableAnswer], Field(max_length=TABLES_MAX)]
+
+
+class FiguresReport(Model):
+    """A node's figures: counts and sizes by name, and when keys were last used."""
+
+    environment: EnvironmentName
+    node: Name | None = None
+    figures: Annotated[dict[FigureName, int | float], Field(max_length=FIGURES_MAX)]
+    keys_used: Annotated[
+        dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=40)]],
+        Field(max_length=KEYS_USED_MAX),
+    ] = Field(default_factory=dict)
+
+
+class Noted(Model):
+    """The report was kept."""
+
+    noted: int
+
+
+class NodeAnswer(Model):
+    """A node's last figures."""
+
+    node: str
+    at: str
+    figures: dict[str, int | float]
+
+
+class CacheAnswer(Model):
+    """Nodes clear their caches when they learn this number, within seconds."""
+
+    cache_generation: int
+
+
+def register(app: ThreadedResolver, desk: Desk) -> None:
+    """Add the routes."""
+
+    @app.get(
+        "/v1/nodes/rulebook",
+        tags=["nodes"],
+        summary="The rulebook of an environment; 304 confirms that yours is fresh",
+        compress=True,
+    )
+    def rulebook(
+        environment: Annotated[str, Query(pattern=ENVIRONMENT)] = HOME_ENVIRONMENT,
+        wait_s: Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait this long for a change")] = 0.0,  # noqa: ARG001
+        if_none_match: Annotated[str, Header(alias="If-None-Match")] = "",
+    ) -> Response[str]:
+        desk.node  # noqa: B018  only for a node
+        with desk.store.read() as reader:
+            book = build_rulebook(reader, environment, desk.now())
+        headers: dict[str, str | list[str]] = {"ETag": book.etag}
+        if book.etag in (tag.strip() for tag in if_none_match.split(",")):
+            # A load balancer wants a body; the door of a 304 sends none.
+            return Response(status_code=304, headers=headers, body="", compress=False)
+        return Response(status_code=200, content_type="application/json", headers=headers, body=encode(book).decode())
+
+    @app.put("/v1/nodes/tables", tags=["nodes"], summary="Tell which tables there are")
+    def report_tables(body: Annotated[TablesReport, Body()]) -> Noted:
+        desk.node  # noqa: B018  only for a node
+        tables = tuple(
+            Table(
+                TableName(table.table_schema, table.name),
+                tuple(Column(column.name, column.type) for column in table.columns),
+            )
+            for table in body.tables
+        )
+        _known(desk, body.environment)
+        desk.store.observe(TableReport(body.environment, tables, desk.now()))
+        return Noted(noted=len(tables))
+
+    @app.put("/v1/nodes/figures", tags=["nodes"], summary="Tell the node's figures")
+    def report_figures(body: Annotated[FiguresReport, Body()]) -> Noted:
+        node, now = desk.node, desk.now()
+        _known(desk, body.environment)
+        desk.store.observe(
+            NodeFigures(body.environment, body.node or node.name, tuple(sorted(body.figures.items())), now)
+        )
+        with desk.store.read() as reader:
+            uses = [
+                KeyUse(body.environment, key_id, moment)
+                for key_id, at in body.keys_used.items()
+                if (moment := _past(at, now))
+                and reader.get(KeyRecord, body.environment, key_id)
+                and ((old := reader.get(KeyUse, body.environment, key_id)) is None or old.at < moment)
+            ]
+        for use in uses:
+            desk.store.observe(use)
+        return Noted(noted=len(body.figures) + len(uses))
+
+    @app.get("/v1/environments/<env>/nodes", tags=["nodes"], summary="The last figures of every node")
+    def list_nodes(env: EnvironmentPath, cursor: Cursor = "", limit: Limit = LIMIT_DEFAULT) -> Page[NodeAnswer]:
+        with desk.store.read() as reader:
+            admitted_environment(reader, desk.caller, env)
+            records = reader.every(NodeFigures, env)
+        items, following = page(records, lambda node: node.id, cursor, limit)
+        return Page(
+            items=[NodeAnswer(node=item.node, at=item.at, figures=dict(item.figures)) for item in items], next=following
+        )
+
+    @app.post("/v1/environments/<env>/cache/clear", tags=["nodes"], summary="Have every node clear its cache")
+    def clear_cache(env: EnvironmentPath) -> CacheAnswer:
+        caller = desk.caller
+
+        def decide(reader: ControlReader) -> Change[int]:
+            old = admitted_environment(reader, caller, env)
+            before = old.limits.cache_generation
+            limits = dataclasses.replace(old.limits, cache_generation=before + 1)
+            new: Environment = dataclasses.replace(old, limits=limits)
+            event = AdminEvent(
+                AdminEventType.CACHE_CLEARED,
+                env,
+                operator_of(reader).id,
+                env,
+                {"cache_generation": before},
+                {"cache_generation": before + 1},
+            )
+            return Change(before + 1, puts=(new,), events=(event,))
+
+        return CacheAnswer(cache_generation=desk.change(decide))
+
+
+def _known(desk: Desk, environment: str) -> None:
+    with desk.store.read() as reader:
+        if reader.get(Environment, "", environment) is None:
+            raise NotFound("There is no such environment.")
+
+
+def _past(text: str, now: str) -> str:
+    """The moment in one spelling, no later than now; empty when it is none."""
+    try:
+        return min(stamp(parse(text)), now)
+    except ValueError:
+        return ""
