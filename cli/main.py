@@ -1,12 +1,63 @@
-"""The door of the `hatidata` command."""
+"""The door of the `hatidata` command. Each verb is a few lines; how it ends is decided in `cli.exits`."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
-app = typer.Typer(name="hatidata", no_args_is_help=True, add_completion=True)
+from cli import (
+    admin_audit,
+    cache,
+    identity,
+    init,
+    keys,
+    organizations,
+    policies,
+    schemas,
+    serve,
+    state,
+    users,
+    views,
+)
+from cli.exits import INTERRUPTED, Unreachable, UsageWrong, explain
+from governance.errors import Refusal
+
+app = typer.Typer(
+    name="hatidata",
+    help="A governed data warehouse: PostgreSQL clients in front, Parquet behind, the law in between.",
+    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 the control plane is not reachable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("apply")(state.apply)
+app.command("whoami")(identity.whoami)
+app.add_typer(organizations.app, name="organizations")
+app.add_typer(schemas.app, name="schemas")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.add_typer(policies.app, name="policies")
+app.add_typer(views.app, name="views")
+app.add_typer(admin_audit.app, name="audit")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line and exit as `cli.exits` says."""
+    try:
+        app()
+    except (Refusal, UsageWrong, Unreachable) as error:
+        sys.exit(explain(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output has gone; nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
