@@ -82,8 +82,7 @@ class Session:
         self.conversation.authenticated()
         settings.defaults["session_authorization"] = identity.principal.email
         self.state = self._state(identity, settings)
-        self._welcome(startup, settings)
-        self._event("login", "")
+        self._negotiate(startup)
 
     def _state(self, identity: Identity, settings: SessionSettings) -> SessionState:
         principal = identity.principal
@@ -103,16 +102,32 @@ class Session:
         )
         return SessionState(self.desk, self.channel, settings, identity, facts, self.process_id, self.conversation)
 
-    def _welcome(self, startup: StartupMessage, settings: SessionSettings) -> None:
-        channel = self.channel
+    def _negotiate(self, startup: StartupMessage) -> None:
         options = [name for name in startup.parameters if name.startswith("_pq_.")]
         if startup.minor > 0 or options:
-            channel.send(backend.negotiate_protocol_version(0x30000, options))
+            self.channel.send(backend.negotiate_protocol_version(0x30000, options))
+
+    def welcome(self) -> None:
+        """Let the client in: the first reports and the key to cancel with."""
+        assert self.state is not None  # noqa: S101 - `greet` came first
+        channel = self.channel
         channel.send(backend.AUTHENTICATION_OK)
-        for name, value in settings.reports().items():
+        for name, value in self.state.settings.reports().items():
             channel.send(backend.parameter_status(name, value))
         channel.send(backend.backend_key_data(self.process_id, self.secret))
         channel.send(backend.READY["I"])
+        self._event("login", "")
+
+    def refuse(self, report: Report) -> None:
+        """Turn a client away whose key was right."""
+        self._event("login_refused", report.code)
+        self.tell(report)
+
+    def renumber(self) -> None:
+        """Take another process id: this one is taken."""
+        self.process_id = secrets.randbits(31) or 1
+        if self.state is not None:
+            self.state.process_id = self.process_id
 
     async def converse(self) -> None:
         """Messages and answers, until the client or the node ends it; then everything open is closed."""

@@ -438,10 +438,9 @@ class Queries:
         """
         state = self.state
         state.active = run
+        if state.interrupted:
+            work = _stopped(work, state.interrupted)
         try:
-            if state.interrupted:
-                _close(work)
-                raise _canceled(state.interrupted)
             return await work
         except asyncio.CancelledError as error:
             if not state.interrupted:
@@ -469,10 +468,11 @@ def _canceled(why: str) -> DeadlineExceeded:
     return DeadlineExceeded(words.get(why, "canceling statement because the session ends"))
 
 
-def _close(work: object) -> None:
-    """Let go of a coroutine that will not be awaited."""
+async def _stopped(work: Awaitable[T], why: str) -> T:
+    """Instead of a step that was interrupted before it began."""
     if isinstance(work, Coroutine):
         work.close()
+    raise _canceled(why)
 
 
 def _ends_transaction(command: Command | None) -> bool:

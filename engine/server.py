@@ -1,0 +1,363 @@
+"""The listener on 5439: TLS 1.3 or nothing, limits before anything costs, one session per client, cancel, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hmac
+import logging
+import socket
+import ssl
+import uuid
+from collections import Counter
+from ipaddress import ip_address, ip_network
+
+from engine import refusals
+from engine.refusals import Report
+from engine.session import SHUTDOWN, Session
+from engine.session_channel import Channel, ClientGone
+from engine.session_ports import Desk
+from engine.session_run import stamp
+from engine.tls import ALPN
+from engine.wire import backend, proxy
+from engine.wire import sqlstate as s
+from engine.wire.startup import CancelRequest, GssEncRequest, SslRequest, StartupMessage, length_of, parse_startup
+from engine.wire.violations import ProtocolViolation
+from governance.audit_record import SessionEvent
+from governance.errors import Refusal, TooManyConnections
+from governance.rulebook import Rulebook
+
+_LOG = logging.getLogger("hatidata.node")
+_TLS_HANDSHAKE = 0x16
+_BACKLOG = 1024
+
+PLAINTEXT = Report(
+    "FATAL",
+    s.INVALID_AUTHORIZATION,
+    "connections must use TLS 1.3",
+    "Connect with sslmode=require, or better sslmode=verify-full and the authority's certificate.",
+    code="plaintext_refused",
+)
+
+
+class _Refused(Exception):
+    """A connection that ends before it is a session; `code` is stable."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Server:
+    """Accepts clients until it is drained."""
+
+    def __init__(
+        self, desk: Desk, context: ssl.SSLContext, *, host: str, port: int, proxy_from: tuple[str, ...] = ()
+    ) -> None:
+        self._desk = desk
+        self._context = context
+        self._host = host
+        self._port = port
+        self._proxy_from = tuple(ip_network(text) for text in proxy_from)
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sessions: dict[int, Session] = {}
+        self._half_open: Counter[str] = Counter()
+        self._half_open_count = 0
+        self.draining = False
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        assert self._socket is not None  # noqa: S101 - started
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """Authenticated sessions."""
+        return len(self._sessions)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self._port))
+        except OSError:
+            listener.close()
+            raise
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+        self._socket = listener
+        self._accepting = asyncio.create_task(self._accept(listener), name="accept")
+
+    async def stop(self, timeout_s: float) -> None:
+        """Stop accepting, let running statements end, tell idle clients, and end the rest at the deadline."""
+        self.draining = True
+        if self._accepting is not None:
+            self._accepting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._accepting
+        if self._socket is not None:
+            self._socket.close()
+        for session in list(self._sessions.values()):
+            session.drain()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for session in list(self._sessions.values()):
+            session.end(SHUTDOWN)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2.0)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def rulebook_changed(self, _rulebook: Rulebook) -> None:
+        """Look at every session anew (revocation is prompt)."""
+        self.recheck()
+
+    def recheck(self) -> None:
+        """End sessions whose key or user is no longer valid."""
+        for session in list(self._sessions.values()):
+            session.still_valid()
+
+    # ------------------------------------------------------------ accepting
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, address = await loop.sock_accept(listener)
+            except OSError as error:
+                _LOG.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "unknown"))
+                await asyncio.sleep(0.1)
+                continue
+            source = str(address[0])
+            limits = self._desk.limits
+            if self._half_open_count >= limits.half_open_max or (
+                self._half_open[source] >= limits.half_open_per_source_max and not self._trusted(source)
+            ):
+                self._desk.metrics.refused_connections.labels("half_open_limit").inc()
+                client.close()
+                continue
+            task = asyncio.create_task(self._serve(client, source))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _trusted(self, source: str) -> bool:
+        return any(ip_address(source) in network for network in self._proxy_from)
+
+    async def _serve(self, client: socket.socket, peer: str) -> None:
+        """One connection, from its first byte to its end."""
+        self._half_open[peer] += 1
+        self._half_open_count += 1
+        self._desk.metrics.half_open.set(self._half_open_count)
+        half_open = True
+
+        def opened() -> None:
+            nonlocal half_open
+            if half_open:
+                half_open = False
+                self._half_open_count -= 1
+                self._half_open[peer] -= 1
+                if not self._half_open[peer]:
+                    del self._half_open[peer]
+                self._desk.metrics.half_open.set(self._half_open_count)
+
+        channel: Channel | None = None
+        try:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            channel, source = await self._secure(client, peer)
+            session = Session(self._desk, channel, source)
+            if await self._greet(session):
+                opened()
+                await self._converse(session)
+        except _Refused as refused:
+            self._desk.metrics.refused_connections.labels(refused.code).inc()
+            if refused.code != "closed":
+                self._event("connection_refused", peer, refused.code)
+        except (OSError, ClientGone, TimeoutError) as error:
+            code = "tls_handshake" if isinstance(error, ssl.SSLError) else "connection_lost"
+            self._desk.metrics.refused_connections.labels(code).inc()
+        finally:
+            opened()
+            if channel is not None:
+                channel.close()
+            else:
+                client.close()
+
+    # ------------------------------------------------------------ before TLS
+
+    async def _secure(self, client: socket.socket, peer: str) -> tuple[Channel, str]:
+        """Bring TLS up; the channel and the client's address."""
+        loop = asyncio.get_running_loop()
+        limits = self._desk.limits
+        try:
+            async with asyncio.timeout(limits.handshake_timeout_s):
+                source, direct = await self._before_tls(client, peer)
+        except TimeoutError:
+            raise _Refused("handshake_timeout") from None
+        channel = Channel(limits)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: channel, client, ssl=self._context,
+            ssl_handshake_timeout=limits.handshake_timeout_s, ssl_shutdown_timeout=2.0,
+        )  # fmt: skip
+        secured = transport.get_extra_info("ssl_object")
+        if direct and (secured is None or secured.selected_alpn_protocol() != ALPN):
+            channel.abort()
+            raise _Refused("alpn_missing")
+        return channel, source
+
+    async def _before_tls(self, client: socket.socket, peer: str) -> tuple[str, bool]:
+        """PROXY header, encryption requests: the client's address, and whether TLS came without being asked for."""
+        source = peer
+        if self._trusted(peer):
+            source = await self._proxied(client, peer)
+        for _ in range(3):
+            first = await _peek(client)
+            if first == _TLS_HANDSHAKE:
+                return source, True
+            try:
+                head = await _read_exactly(client, 4)
+                startup = parse_startup(await _read_exactly(client, length_of(head)))
+            except ProtocolViolation as violation:
+                await _say(client, backend.error_response(refusals.report(violation).fields()))
+                raise _Refused("protocol_violation") from None
+            match startup:
+                case SslRequest():
+                    await _say(client, b"S")
+                    return source, False
+                case GssEncRequest():
+                    await _say(client, b"N")
+                case CancelRequest():
+                    self._cancel(startup)
+                    raise _Refused("closed")
+                case StartupMessage():
+                    await _say(client, backend.error_response(PLAINTEXT.fields()))
+                    raise _Refused("plaintext_refused")
+        raise _Refused("protocol_violation")
+
+    async def _proxied(self, client: socket.socket, peer: str) -> str:
+        try:
+            head = await _read_exactly(client, proxy.HEAD_BYTES)
+            rest = await _read_exactly(client, proxy.rest_length(head))
+            return proxy.source(head, rest) or peer
+        except ProtocolViolation:
+            raise _Refused("proxy_header") from None
+
+    # ------------------------------------------------------------ after TLS
+
+    async def _greet(self, session: Session) -> bool:
+        """Let the client in, or tell it why not."""
+        limits = self._desk.limits
+        try:
+            async with asyncio.timeout(limits.authentication_timeout_s):
+                if self.draining:
+                    session.tell(SHUTDOWN)
+                    return False
+                await session.greet()
+        except TimeoutError:
+            self._desk.metrics.refused_connections.labels("authentication_timeout").inc()
+            return False
+        except (Refusal, ProtocolViolation) as error:
+            told = refusals.report(error, severity="FATAL")
+            self._desk.metrics.refused_connections.labels(told.code).inc()
+            if isinstance(error, ProtocolViolation):
+                self._event("connection_refused", session.source_ip, told.code)
+            session.tell(told)
+            return False
+        if len(self._sessions) >= limits.connections_max:
+            full = TooManyConnections("too many clients are connected", advice="Close idle connections.")
+            session.refuse(refusals.report(full, severity="FATAL"))
+            return False
+        return True
+
+    async def _converse(self, session: Session) -> None:
+        while session.process_id in self._sessions:
+            session.renumber()
+        self._sessions[session.process_id] = session
+        self._desk.metrics.connections.set(len(self._sessions))
+        try:
+            session.welcome()
+            await session.converse()
+        finally:
+            del self._sessions[session.process_id]
+            self._desk.metrics.connections.set(len(self._sessions))
+
+    def _cancel(self, request: CancelRequest) -> None:
+        """Never answered, whatever it names."""
+        session = self._sessions.get(request.process_id)
+        secret = session.secret if session is not None else b"\0\0\0\0"
+        if hmac.compare_digest(request.secret, secret) and session is not None:
+            session.cancel()
+
+    def _event(self, kind: str, source: str, detail: str) -> None:
+        self._desk.audit.event(
+            SessionEvent(
+                event_id=str(uuid.uuid4()), at=stamp(self._desk.clock.now()), kind=kind, source_ip=source, detail=detail
+            )
+        )
+
+
+async def _readable(client: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(client, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(client)
+
+
+async def _peek(client: socket.socket) -> int:
+    """The next byte, left where it is.
+
+    Raises:
+        _Refused: the client closed.
+    """
+    while True:
+        try:
+            data = client.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            await _readable(client)
+            continue
+        if not data:
+            raise _Refused("closed")
+        return data[0]
+
+
+async def _read_exactly(client: socket.socket, count: int) -> bytes:
+    """Exactly `count` bytes: what follows may be TLS and is not ours to take.
+
+    Raises:
+        _Refused: the client closed.
+    """
+    data = bytearray()
+    while len(data) < count:
+        try:
+            piece = client.recv(count - len(data))
+        except (BlockingIOError, InterruptedError):
+            await _readable(client)
+            continue
+        if not piece:
+            raise _Refused("closed")
+        data += piece
+    return bytes(data)
+
+
+async def _say(client: socket.socket, data: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(client, data)
