@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.encoder.fields import PAD, U8, Field, Mask, Slots, Strings, binary_from, nulls_of
+from engine.encoder.fields import PAD, U8, Field, Mask, Slots, Strings, as_binary, binary_from, nulls_of, strings_of
 
 U64 = npt.NDArray[np.uint64]
 _CHUNK = 10_000
@@ -20,7 +20,7 @@ _INT64_DIGITS = 18
 _HEAD_BYTES = 8
 _BASE9 = 1_000_000_000
 _NEGATIVE_SIGN = 0x4000
-_DROP = 0xFFFF
+_TABLE_ROWS_MIN = 1024
 
 
 def _tables() -> tuple[tuple[npt.NDArray[np.uint32], U8], ...]:
@@ -87,6 +87,9 @@ def integers(values: npt.NDArray[np.integer], nulls: Mask | None, scale: int = 0
     """Whole numbers as text; with `scale`, numbers counted in 10**-scale units (`1234` at scale 2 is `12.34`)."""
     if nulls is not None:
         values = np.where(nulls, values.dtype.type(0), values)
+    spread = _narrow_range(values)
+    if spread is not None and nulls is None:
+        return _from_table(values, integers(spread, None, scale))
     magnitude, negative = _magnitude(values)
     digits, counts, padded = _ascii(magnitude, scale + 1)
     rows, width = digits.shape
@@ -110,6 +113,25 @@ def integers(values: npt.NDArray[np.integer], nulls: Mask | None, scale: int = 0
     elif not padded and not sign:
         return Slots(digits, digits.shape[1], None, padded=False)
     return Slots(digits, counts.astype(np.int32), nulls, padded=True)
+
+
+def _narrow_range(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer] | None:
+    """Every number between the least and the greatest when they are few against the rows: then a table is cheaper."""
+    if len(values) < _TABLE_ROWS_MIN:
+        return None
+    low, high = int(values.min()), int(values.max())
+    if high - low >= len(values) // 4:
+        return None
+    return np.arange(low, high + 1, dtype=values.dtype)
+
+
+def _from_table(values: npt.NDArray[np.integer], table: Slots) -> Slots:
+    """Each value's row of `table`, whose first row is the least value's."""
+    index = (values - values.min()).astype(np.intp)
+    width = table.data.shape[1]
+    data = np.ascontiguousarray(table.data).view(f"V{width}").ravel()[index].view(np.uint8).reshape(len(values), width)
+    sizes = table.sizes if isinstance(table.sizes, int) else table.sizes[index]
+    return Slots(data, sizes, None, table.padded)
 
 
 def decimal_words(array: pa.Array) -> npt.NDArray[np.uint64]:
@@ -173,26 +195,33 @@ def numeric_binary(shorts: npt.NDArray[np.uint16], point: int, scale: int, negat
     `shorts` is a matrix, most significant digit first, `point` of them before the decimal point.
     """
     rows, width = shorts.shape
-    used = shorts != 0
-    some = used.any(axis=1)
-    first = np.where(some, np.argmax(used, axis=1), 0)
-    last = np.where(some, width - np.argmax(used[:, ::-1], axis=1), 0)
+    nothing = np.ones(rows, np.bool_)
+    first = np.zeros(rows, np.int16)
+    for at in range(width):
+        nothing &= shorts[:, at] == 0
+        first += nothing
+    blank = np.ones(rows, np.bool_)
+    last = np.full(rows, width, np.int16)
+    for at in range(width - 1, -1, -1):
+        blank &= shorts[:, at] == 0
+        last -= blank
+    first[nothing] = 0
     count = last - first
     out = np.empty((rows, 4 + width), ">u2")
     out[:, 0] = count
-    out[:, 1] = np.where(some, point - 1 - first, 0).astype(np.int16).view(np.uint16)
+    out[:, 1] = np.where(nothing, 0, point - 1 - first).astype(np.int16).view(np.uint16)
     out[:, 2] = np.where(negative, _NEGATIVE_SIGN, 0)
     out[:, 3] = scale
     out[:, 4:] = shorts
     sizes = (_HEAD_BYTES + 2 * count).astype(np.int32)
-    places = np.arange(width)
+    if nulls is None and rows and int(count.min()) == width:
+        return Slots(out.view(np.uint8).reshape(rows, -1), _HEAD_BYTES + 2 * width, None, padded=False)
     keep = np.ones((rows, 4 + width), np.bool_)
-    keep[:, 4:] = (places >= first[:, None]) & (places < last[:, None])
+    for at in range(width):
+        np.logical_and(first <= at, last > at, out=keep[:, 4 + at])
     if nulls is not None:
         keep[nulls] = False
         sizes[nulls] = 0
-    if nulls is None and bool(keep.all()):
-        return Slots(out.view(np.uint8).reshape(rows, -1), _HEAD_BYTES + 2 * width, None, padded=False)
     return Strings(binary_from(out[keep].view(np.uint8), sizes), sizes, nulls)
 
 
@@ -200,6 +229,10 @@ def integers_numeric(values: npt.NDArray[np.integer], nulls: Mask | None, scale:
     """Whole numbers, or numbers counted in 10**-scale units, as PostgreSQL's binary numeric."""
     if nulls is not None:
         values = np.where(nulls, values.dtype.type(0), values)
+    spread = _narrow_range(values)
+    if spread is not None and nulls is None:
+        table = as_binary(integers_numeric(spread, None, scale))
+        return strings_of(table.take(pa.array((values - values.min()).astype(np.int32))))
     magnitude, negative = _magnitude(values)
     kind = magnitude.dtype.type
     rows = len(values)

@@ -159,14 +159,12 @@ def messages(fields: list[Field], rows: int, tag: bytes) -> memoryview:
         total += field.sizes
     if rows and int(total.max()) > ROW_BYTES_MAX:
         raise too_large()
-    header = np.empty((rows, 7), np.uint8)
-    header[:, 0] = tag[0]
-    header[:, 1:5] = big_endian(total.astype(np.int32))
-    header[:, 5:] = (len(fields) >> 8, len(fields) & 255)
     pieces = Pieces(rows)
-    pieces.add(header, 7, risky=True)
+    pieces.add_constant(tag)
+    pieces.add(big_endian(total.astype(np.int32)), 4, risky=True)
+    pieces.add_constant(len(fields).to_bytes(2, "big"))
     for field in fields:
-        _add_length(pieces, field, rows)
+        _add_length(pieces, field)
         if isinstance(field, Slots):
             pieces.add(field.data, field.sizes, padded=field.padded, risky=not field.padded)
         else:
@@ -182,28 +180,31 @@ def too_large() -> ResourceExceeded:
     )
 
 
-def _add_length(pieces: Pieces, field: Field, rows: int) -> None:
+def _add_length(pieces: Pieces, field: Field) -> None:
     if isinstance(field.sizes, int):
-        constant = np.broadcast_to(np.frombuffer(field.sizes.to_bytes(4, "big"), np.uint8), (rows, 4))
-        pieces.add(constant, 4, risky=field.sizes >= PAD)
-        return
-    if isinstance(field, Slots):  # shorter than 254 bytes by construction
-        block = np.zeros((rows, 4), np.uint8)
-        block[:, 3] = field.sizes
+        pieces.add_constant(field.sizes.to_bytes(4, "big"))
+    elif isinstance(field, Slots) and field.nulls is None:  # shorter than 254 bytes by construction
+        pieces.add_constant(b"\0\0\0")
+        pieces.add(field.sizes.astype(np.uint8)[:, None], 1)
     else:
         block = big_endian(field.sizes)
-    if field.nulls is not None:
-        block[field.nulls] = 255
-    pieces.add(block, 4, risky=isinstance(field, Strings))
+        if field.nulls is not None:
+            block[field.nulls] = 255
+        pieces.add(block, 4, risky=isinstance(field, Strings))
 
 
 @dataclass(slots=True)
 class _Block:
     data: U8
+    """A matrix (rows x width), or (1 x width) when all rows are the same."""
     sizes: int | I32
     padded: bool
     risky: bool
     """Whether a PAD byte may stand in it that is not padding."""
+
+    @property
+    def width(self) -> int:
+        return self.data.shape[1]
 
 
 def _squeezed(blocks: list[U8], rows: int) -> bytearray:
@@ -212,14 +213,27 @@ def _squeezed(blocks: list[U8], rows: int) -> bytearray:
 
 
 def _side_by_side(blocks: list[U8], rows: int) -> bytearray:
+    """The blocks as one matrix: first a template row everywhere, then each block that differs between rows.
+
+    Whole-block `V` items are copied some three times faster than rows of single bytes.
+    """
     width = sum(block.shape[1] for block in blocks)
     buffer = bytearray(rows * width)
-    matrix = np.frombuffer(buffer, np.uint8).reshape(rows, width) if width else np.empty((rows, 0), np.uint8)
+    template = bytearray(width)
     at = 0
     for block in blocks:
-        matrix[:, at : at + block.shape[1]] = block
+        if len(block) == 1:
+            template[at : at + block.shape[1]] = block.tobytes()
         at += block.shape[1]
-    del matrix
+    if any(template):
+        np.frombuffer(buffer, f"V{width}")[:] = np.frombuffer(template, f"V{width}")
+    at = 0
+    for block in blocks:
+        span = block.shape[1]
+        if len(block) > 1 or rows == 1:
+            target = np.ndarray((rows,), f"V{span}", buffer=buffer, offset=at, strides=(width,))
+            target[:] = np.ascontiguousarray(block).view(f"V{span}").ravel()
+        at += span
     return buffer
 
 
@@ -235,6 +249,10 @@ class Pieces:
         """Put a matrix of bytes next in each row."""
         if data.shape[1]:
             self._run.append(_Block(data, sizes, padded, risky))
+
+    def add_constant(self, data: bytes) -> None:
+        """Put the same bytes next in each row."""
+        self._run.append(_Block(np.frombuffer(data, np.uint8)[None, :], len(data), False, PAD in data))
 
     def add_strings(self, data: pa.Array) -> None:
         """Put an Arrow binary array next in each row."""
@@ -268,7 +286,7 @@ class Pieces:
                     sizes += np.asarray(block.sizes, np.int32)
                 self._pieces.append(binary_from(data, sizes))
             else:
-                width = sum(block.data.shape[1] for block in group)
+                width = sum(block.width for block in group)
                 self._pieces.append(fixed_binary(np.frombuffer(data, np.uint8).reshape(self._rows, width)))
         self._run = []
 
@@ -307,6 +325,6 @@ class Pieces:
 
 
 def _joinable(stretch: list[_Block]) -> bool:
-    if sum(block.data.shape[1] for block in stretch) >= FIXED_RUN_MIN:
+    if sum(block.width for block in stretch) >= FIXED_RUN_MIN:
         return False
     return not any(block.risky and bool((block.data == PAD).any()) for block in stretch)
