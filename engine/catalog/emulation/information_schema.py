@@ -1,0 +1,143 @@
+"""Rows of information_schema; importing this module enters them in `rows.PRODUCERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.image import OWNER, CatalogImage, ColumnFact
+from engine.catalog.emulation.names import format_type
+from engine.catalog.emulation.rows import PG_CATALOG_OID, PRODUCERS, Row, _all_relations, schema_oids, static
+
+_INTEGER_BITS = {t.INT2: 16, t.INT4: 32, t.INT8: 64}
+_FLOAT_BITS = {t.FLOAT4: 24, t.FLOAT8: 53}
+_TEXT_OCTETS = 1 << 30
+_TIMED = (t.TIME, t.TIMESTAMP, t.TIMESTAMPTZ, t.INTERVAL, 1266)
+
+
+def _producer(
+    name: str,
+) -> Callable[[Callable[[CatalogImage], Iterator[Row]]], Callable[[CatalogImage], Iterator[Row]]]:
+    def enter(producer: Callable[[CatalogImage], Iterator[Row]]) -> Callable[[CatalogImage], Iterator[Row]]:
+        PRODUCERS["information_schema", name] = producer
+        return producer
+
+    return enter
+
+
+@_producer("information_schema_catalog_name")
+def _catalog_name(image: CatalogImage) -> Iterator[Row]:
+    yield {"catalog_name": image.database}
+
+
+@_producer("schemata")
+def _schemata(image: CatalogImage) -> Iterator[Row]:
+    for name in schema_oids(image):
+        yield {"catalog_name": image.database, "schema_name": name, "schema_owner": OWNER}
+
+
+@_producer("tables")
+def _tables(image: CatalogImage) -> Iterator[Row]:
+    for schema, name, kind in _all_relations(image):
+        yield {
+            "table_catalog": image.database, "table_schema": schema, "table_name": name,
+            "table_type": "BASE TABLE" if kind == "r" else "VIEW", "is_insertable_into": "NO", "is_typed": "NO",
+        }  # fmt: skip
+
+
+@_producer("views")
+def _views(image: CatalogImage) -> Iterator[Row]:
+    definitions = {(r.schema, r.name): r.definition for r in image.relations}
+    for schema, name, kind in _all_relations(image):
+        if kind == "v":
+            yield {
+                "table_catalog": image.database, "table_schema": schema, "table_name": name,
+                "view_definition": definitions.get((schema, name)) or None, "check_option": "NONE",
+                "is_updatable": "NO", "is_insertable_into": "NO", "is_trigger_updatable": "NO",
+                "is_trigger_deletable": "NO", "is_trigger_insertable_into": "NO",
+            }  # fmt: skip
+
+
+def _column(image: CatalogImage, schema: str, table: str, number: int, fact: ColumnFact) -> Row:
+    kind = t.types()[fact.oid]
+    numeric_modifier = fact.modifier - 4 if fact.oid == t.NUMERIC and fact.modifier >= 4 else None
+    text = fact.oid in (t.TEXT, t.VARCHAR, t.BPCHAR)
+    row: dict[str, Any] = {
+        "table_catalog": image.database, "table_schema": schema, "table_name": table, "column_name": fact.name,
+        "ordinal_position": number, "is_nullable": "YES",
+        "data_type": "ARRAY" if kind.category == "A" and kind.length == -1 and kind.element else format_type(fact.oid, None),
+        "udt_catalog": image.database, "udt_schema": "pg_catalog", "udt_name": kind.name,
+        "dtd_identifier": str(number), "is_self_referencing": "NO", "is_identity": "NO", "identity_cycle": "NO",
+        "is_generated": "NEVER", "is_updatable": "NO",
+    }  # fmt: skip
+    if text:
+        limit = fact.modifier - 4 if fact.modifier >= 4 else None
+        row["character_maximum_length"] = limit
+        row["character_octet_length"] = limit * 4 if limit is not None else _TEXT_OCTETS
+    if fact.oid in _INTEGER_BITS:
+        row |= {"numeric_precision": _INTEGER_BITS[fact.oid], "numeric_precision_radix": 2, "numeric_scale": 0}
+    elif fact.oid in _FLOAT_BITS:
+        row |= {"numeric_precision": _FLOAT_BITS[fact.oid], "numeric_precision_radix": 2}
+    elif fact.oid == t.NUMERIC:
+        row["numeric_precision_radix"] = 10
+        if numeric_modifier is not None:
+            row |= {"numeric_precision": numeric_modifier >> 16, "numeric_scale": numeric_modifier & 0xFFFF}
+    elif fact.oid == t.DATE:
+        row["datetime_precision"] = 0
+    elif fact.oid in _TIMED:
+        row["datetime_precision"] = 6
+    return row
+
+
+@_producer("columns")
+def _columns(image: CatalogImage) -> Iterator[Row]:
+    system = {int(r["oid"]): r for r in static("pg_class")}
+    for row in static("pg_attribute"):
+        relation = system[int(row["attrelid"])]
+        schema = "pg_catalog" if int(relation["relnamespace"]) == PG_CATALOG_OID else "information_schema"
+        kind = t.types().get(int(row["atttypid"]))
+        if kind is None:
+            continue
+        oid = kind.base if kind.kind == "d" else kind.oid
+        fact = ColumnFact(row["attname"], oid, row["atttypmod"], 0)
+        yield _column(image, schema, relation["relname"], int(row["attnum"]), fact)
+    for relation_fact in image.relations:
+        for number, fact in enumerate(relation_fact.columns, 1):
+            yield _column(image, relation_fact.schema, relation_fact.name, number, fact)
+
+
+@_producer("character_sets")
+def _character_sets(image: CatalogImage) -> Iterator[Row]:
+    yield {
+        "character_set_name": "UTF8", "character_repertoire": "UCS", "form_of_use": "UTF8",
+        "default_collate_catalog": image.database, "default_collate_schema": "pg_catalog", "default_collate_name": "default",
+    }  # fmt: skip
+
+
+def _table_grants(image: CatalogImage) -> Iterator[Row]:
+    for relation in image.relations:
+        yield {
+            "grantor": OWNER, "grantee": image.user, "table_catalog": image.database, "table_schema": relation.schema,
+            "table_name": relation.name, "privilege_type": "SELECT", "is_grantable": "NO", "with_hierarchy": "YES",
+        }  # fmt: skip
+
+
+def _column_grants(image: CatalogImage) -> Iterator[Row]:
+    for relation in image.relations:
+        for column in relation.columns:
+            yield {
+                "grantor": OWNER, "grantee": image.user, "table_catalog": image.database, "table_schema": relation.schema,
+                "table_name": relation.name, "column_name": column.name, "privilege_type": "SELECT", "is_grantable": "NO",
+            }  # fmt: skip
+
+
+for _name in ("table_privileges", "role_table_grants"):
+    PRODUCERS["information_schema", _name] = _table_grants
+for _name in ("column_privileges", "role_column_grants"):
+    PRODUCERS["information_schema", _name] = _column_grants
+
+
+@_producer("enabled_roles")
+def _enabled_roles(image: CatalogImage) -> Iterator[Row]:
+    yield {"role_name": image.user}

@@ -1,0 +1,303 @@
+"""Names of objects as PostgreSQL writes and reads them: identifiers, types, relations, functions, roles."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.grammar import RESERVED
+from engine.catalog.emulation.image import DEFAULT_SCHEMA, CatalogImage
+from engine.catalog.emulation.lexer import fold_name
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
+_DISPLAY = {
+    t.BOOL: "boolean", t.CHAR: '"char"', t.INT8: "bigint", t.INT2: "smallint", t.INT4: "integer", t.FLOAT4: "real",
+    t.FLOAT8: "double precision", t.BPCHAR: "character", t.VARCHAR: "character varying", 1560: "bit", 1562: "bit varying",
+    t.NUMERIC: "numeric", t.TIME: "time without time zone", 1266: "time with time zone",
+    t.TIMESTAMP: "timestamp without time zone", t.TIMESTAMPTZ: "timestamp with time zone",
+}  # fmt: skip
+_READ = {shown: oid for oid, shown in _DISPLAY.items()}
+_TIMED = {t.TIME: "time", 1266: "time", t.TIMESTAMP: "timestamp", t.TIMESTAMPTZ: "timestamp"}
+
+
+class NameUnknown(Exception):
+    """No object of that name; `sqlstate` is PostgreSQL's."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"HD{sqlstate}")
+        self.sqlstate = sqlstate
+
+
+def quote_identifier(name: str) -> str:
+    """`name`, quoted if PostgreSQL would quote it."""
+    if _PLAIN.match(name) and name not in RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def format_type(oid: int | None, modifier: int | None) -> str | None:
+    """What `format_type` says."""
+    if oid is None:
+        return None
+    if oid == 0:
+        return "-"
+    kind = t.types().get(oid)
+    if kind is None:
+        return "???"
+    if kind.category == "A" and kind.element and kind.name.startswith("_"):
+        return f"{format_type(kind.element, modifier)}[]"
+    shown = _DISPLAY.get(oid)
+    if oid == t.BPCHAR and modifier is None:
+        return "character"
+    if oid == t.BPCHAR and modifier is not None and modifier < 0:
+        return "bpchar"
+    if modifier is None or modifier < 0:
+        return shown or quote_identifier(kind.name)
+    if oid == t.NUMERIC and modifier >= 4:
+        return f"numeric({(modifier - 4) >> 16},{(modifier - 4) & 0x7FF})"
+    if oid in (t.VARCHAR, t.BPCHAR) and modifier >= 4:
+        return f"{shown}({modifier - 4})"
+    if oid in _TIMED and shown is not None:
+        return shown.replace(_TIMED[oid], f"{_TIMED[oid]}({modifier})", 1)
+    return shown or quote_identifier(kind.name)
+
+
+def split_name(text: str, *, strict: bool = True) -> list[str]:
+    """The parts of a possibly qualified, possibly quoted name, folded.
+
+    Raises:
+        NameUnknown: not a name (42602).
+    """
+    parts: list[str] = []
+    rest = text.strip()
+    while True:
+        quoted = re.match(r'"((?:[^"]|"")+)"', rest)
+        plain = re.match(r"[A-Za-z_\x80-\U0010ffff][A-Za-z_0-9$\x80-\U0010ffff]*", rest)
+        if quoted:
+            parts.append(quoted.group(1).replace('""', '"'))
+            rest = rest[quoted.end() :].lstrip()
+        elif plain:
+            parts.append(fold_name(plain.group()))
+            rest = rest[plain.end() :].lstrip()
+        else:
+            raise NameUnknown("42602")
+        if not rest:
+            return parts
+        if rest[0] != ".":
+            if strict:
+                raise NameUnknown("42602")
+            return parts
+        rest = rest[1:].lstrip()
+
+
+class Names:
+    """Look-ups over one image."""
+
+    def __init__(self, image: CatalogImage) -> None:
+        from engine.catalog.emulation import rows
+
+        self._image = image
+        self._rows = rows
+
+    @cached_property
+    def _schemas(self) -> dict[str, int]:
+        return self._rows.schema_oids(self._image)
+
+    @cached_property
+    def _relations(self) -> dict[tuple[str, str], int]:
+        found = {}
+        for row in self._rows.static("pg_class"):
+            schema = "pg_catalog" if int(row["relnamespace"]) == self._rows.PG_CATALOG_OID else "information_schema"
+            found[schema, row["relname"]] = int(row["oid"])
+        found |= {(r.schema, r.name): r.oid for r in self._image.relations}
+        return found
+
+    @cached_property
+    def _relation_names(self) -> dict[int, tuple[str, str]]:
+        return {oid: name for name, oid in self._relations.items()}
+
+    @cached_property
+    def _procedures(self) -> dict[int, dict[str, object]]:
+        return {int(r["oid"]): r for r in self._rows.static("pg_proc")}
+
+    @cached_property
+    def _procedures_by_name(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for oid, row in self._procedures.items():
+            name = str(row["proname"])
+            found[name] = -1 if name in found else oid
+        return found
+
+    @cached_property
+    def _roles(self) -> dict[str, int]:
+        return {str(r["rolname"]): int(r["oid"]) for r in self._rows.rows("pg_catalog", "pg_roles", self._image)}
+
+    def _number(self, text: str) -> int | None:
+        text = text.strip()
+        if text == "-":
+            return 0
+        return int(text) if text.isdigit() and len(text) < 11 else None
+
+    # ------------------------------------------------------------ reading
+
+    def relation(self, text: str) -> int:
+        """`regclass` from text.
+
+        Raises:
+            NameUnknown: 42P01.
+        """
+        number = self._number(text)
+        if number is not None:
+            return number
+        parts = split_name(text)
+        if len(parts) == 1:
+            options = [("pg_catalog", parts[0]), (DEFAULT_SCHEMA, parts[0])]
+        else:
+            options = [(parts[-2], parts[-1])]
+            if len(parts) > 3 or (len(parts) == 3 and parts[0] != self._image.database):
+                raise NameUnknown("42P01")
+        for option in options:
+            if option in self._relations:
+                return self._relations[option]
+        raise NameUnknown("42P01")
+
+    def type(self, text: str) -> int:
+        """`regtype` from text.
+
+        Raises:
+            NameUnknown: 42704.
+        """
+        number = self._number(text)
+        if number is not None:
+            return number
+        name = " ".join(text.strip().split())
+        array = name.endswith("[]")
+        name = re.sub(r"\s*\(\s*\d+(\s*,\s*\d+)?\s*\)", "", name[:-2].strip() if array else name)
+        lowered = fold_name(name)
+        oid = _READ.get(lowered, 0)
+        if not oid:
+            parts = split_name(name) if lowered not in ("double precision",) else ["float8"]
+            if parts[:-1] not in ([], ["pg_catalog"]):
+                raise NameUnknown("42704")
+            try:
+                oid = t.named(parts[-1], exact=len(parts) == 2 or '"' in name).oid
+            except Exception:
+                raise NameUnknown("42704") from None
+        return t.array_of(oid) if array else oid
+
+    def procedure(self, text: str) -> int:
+        """`regproc` from text.
+
+        Raises:
+            NameUnknown: 42883, or 42725 when several have the name.
+        """
+        number = self._number(text)
+        if number is not None:
+            return number
+        parts = split_name(text.partition("(")[0])
+        oid = self._procedures_by_name.get(parts[-1], 0) if parts[:-1] in ([], ["pg_catalog"]) else 0
+        if oid == -1 and "(" in text:
+            oid = next(o for o, r in self._procedures.items() if r["proname"] == parts[-1])
+        if oid <= 0:
+            raise NameUnknown("42725" if oid else "42883")
+        return oid
+
+    def namespace(self, text: str) -> int:
+        """`regnamespace` from text.
+
+        Raises:
+            NameUnknown: 3F000.
+        """
+        number = self._number(text)
+        if number is not None:
+            return number
+        parts = split_name(text)
+        if len(parts) != 1 or parts[0] not in self._schemas:
+            raise NameUnknown("3F000")
+        return self._schemas[parts[0]]
+
+    def role(self, text: str) -> int:
+        """`regrole` from text.
+
+        Raises:
+            NameUnknown: 42704.
+        """
+        number = self._number(text)
+        if number is not None:
+            return number
+        parts = split_name(text)
+        if len(parts) != 1 or parts[0] not in self._roles:
+            raise NameUnknown("42704")
+        return self._roles[parts[0]]
+
+    # ------------------------------------------------------------ writing
+
+    def relation_text(self, oid: int) -> str:
+        """`regclass` as text: qualified unless in the search path."""
+        if oid == 0:
+            return "-"
+        name = self._relation_names.get(oid)
+        if name is None:
+            return str(oid)
+        if name[0] in ("pg_catalog", DEFAULT_SCHEMA):
+            return quote_identifier(name[1])
+        return f"{quote_identifier(name[0])}.{quote_identifier(name[1])}"
+
+    def type_text(self, oid: int) -> str:
+        """`regtype` as text."""
+        return (format_type(oid, None) or "-") if oid in t.types() or oid == 0 else str(oid)
+
+    def procedure_text(self, oid: int) -> str:
+        """`regproc` as text."""
+        if oid == 0:
+            return "-"
+        row = self._procedures.get(oid)
+        if row is None:
+            return str(oid)
+        name = str(row["proname"])
+        return (
+            f"pg_catalog.{quote_identifier(name)}" if self._procedures_by_name[name] == -1 else quote_identifier(name)
+        )
+
+    def namespace_text(self, oid: int) -> str:
+        """`regnamespace` as text."""
+        return next((quote_identifier(n) for n, o in self._schemas.items() if o == oid), str(oid) if oid else "-")
+
+    def role_text(self, oid: int) -> str:
+        """`regrole` as text."""
+        return next((quote_identifier(n) for n, o in self._roles.items() if o == oid), str(oid) if oid else "-")
+
+    def user_by_id(self, oid: int | None) -> str | None:
+        """`pg_get_userbyid`."""
+        if oid is None:
+            return None
+        return next((n for n, o in self._roles.items() if o == oid), f"unknown (OID={oid})")
+
+    def visible(self, oid: int | None, schema: str | None) -> bool | None:
+        """`pg_table_is_visible` with `schema` as the search path."""
+        name = self._relation_names.get(oid or 0)
+        if name is None:
+            return None
+        return name[0] == "pg_catalog" or name[0] == schema
+
+    def view_text(self, oid: int | None) -> str | None:
+        """`pg_get_viewdef`."""
+        return next((r.definition or None for r in self._image.relations if r.oid == oid and r.kind == "v"), None)
+
+    def result_text(self, oid: int | None) -> str | None:
+        """`pg_get_function_result`."""
+        row = self._procedures.get(oid or 0)
+        if row is None:
+            return None
+        kind = format_type(int(str(row["prorettype"])), None) or ""
+        return f"SETOF {kind}" if row["proretset"] else kind
+
+    def arguments_text(self, oid: int | None) -> str | None:
+        """`pg_get_function_arguments`, types only."""
+        row = self._procedures.get(oid or 0)
+        if row is None:
+            return None
+        kinds = row["proargtypes"]
+        assert isinstance(kinds, list)
+        return ", ".join(format_type(int(k), None) or "" for k in kinds)

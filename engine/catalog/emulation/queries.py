@@ -1,0 +1,469 @@
+"""Queries of a catalog statement to DuckDB text: select lists, FROM, set operations, common table expressions.
+
+Every name in the text is ours: tables are `t1, t2, ...`, columns of derived tables `c1, c2, ...`. So nothing a client
+calls something can shadow, collide with or escape into anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.expressions import ExpressionTranslator, sort_text
+from engine.catalog.emulation.functions import SettingWrite, settings_map
+from engine.catalog.emulation.scope import CommonTable, Scope, Source, SourceColumn, column_sql
+from engine.catalog.emulation.set_functions import KEYWORDS, rows_of
+from engine.catalog.emulation.tree import (
+    Call,
+    Column,
+    Common,
+    Expr,
+    FromItem,
+    FunctionRef,
+    Join,
+    Literal,
+    Query,
+    QueryRef,
+    Select,
+    SetOperation,
+    Sort,
+    Star,
+    TableRef,
+    Values,
+)
+from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, common_type, identifier, settle
+from governance.errors import StatementRefused, TableUnknown
+
+SCHEMA_PREFIX = "hd_"
+"""DuckDB schemas of the catalog instance: `hd_pg_catalog`, `hd_information_schema`."""
+
+KEYWORD_COLUMNS = (
+    ("word", t.TEXT),
+    ("catcode", t.CHAR),
+    ("barelabel", t.BOOL),
+    ("catdesc", t.TEXT),
+    ("baredesc", t.TEXT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A query not yet printed: its columns, some perhaps untyped, and how to print it with types for all."""
+
+    columns: list[Value]
+    """`label` is the column's name."""
+    render: Callable[[list[Value]], str]
+
+    def printed(self, types: list[int], parameters: Parameters) -> str:
+        """DuckDB text whose columns have `types`, named c1, c2, ..."""
+        done = [cast(settle(v, k, parameters), k) for v, k in zip(self.columns, types, strict=True)]
+        return self.render(done)
+
+    def types(self) -> list[int]:
+        """Types with text for what nothing has typed."""
+        return [t.TEXT if v.untyped else v.type for v in self.columns]
+
+
+class QueryTranslator(ExpressionTranslator):
+    """Translates whole queries."""
+
+    def __init__(self, parameters: Parameters, known: Callable[[str, str], bool] | None = None) -> None:
+        super().__init__(parameters)
+        self.relations: set[tuple[str, str]] = set()
+        self.setting_writes: list[SettingWrite] = []
+        del known
+
+    # ------------------------------------------------------------ queries as values
+
+    def scalar(self, query: Query, scope: Scope) -> Value:
+        """A one-column query as a value."""
+        body = self.query(query, scope)
+        if len(body.columns) != 1:
+            raise CatalogRefused("42601", "A query used as a value must have one column.")
+        kind = body.types()[0]
+        only = body.columns[0]
+        text = body.printed([kind], self.parameters)
+        return Value(f"({text})", kind, label=only.label, firm=only.label != "?column?", modifier=only.modifier)
+
+    def column_query(self, query: Query, scope: Scope, wanted: int) -> tuple[str, int]:
+        """A one-column query's text and type; an untyped column becomes `wanted`."""
+        body = self.query(query, scope)
+        if len(body.columns) != 1:
+            raise CatalogRefused("42601", "A query used as a value must have one column.")
+        kind = wanted if body.columns[0].untyped else body.columns[0].type
+        return body.printed([kind], self.parameters), kind
+
+    def any_query(self, query: Query, scope: Scope) -> str:
+        """A query's text, whatever its columns."""
+        body = self.query(query, scope)
+        if not body.columns:
+            return body.render([])
+        return body.printed(body.types(), self.parameters)
+
+    # ------------------------------------------------------------ query levels
+
+    def query(self, node: Query, outer: Scope | None) -> Body:
+        """A query expression seen from `outer`."""
+        scope = Scope(parent=outer)
+        prefix = self._commons(node, scope)
+        if isinstance(node.body, Select):
+            body = self._select(node.body, scope, node.order)
+        else:
+            body = self._set_or_values(node.body, scope, node.order)
+        tail = self._limits(node, scope)
+
+        def render(columns: list[Value]) -> str:
+            return f"{prefix}{body.render(columns)}{tail}"
+
+        return Body(body.columns, render)
+
+    def _limits(self, node: Query, scope: Scope) -> str:
+        tail = ""
+        empty = Scope(parent=None)
+        del scope
+        if node.limit is not None:
+            tail += f" LIMIT {cast(self.typed(node.limit, empty, t.INT8), t.INT8).sql}"
+        if node.offset is not None:
+            tail += f" OFFSET {cast(self.typed(node.offset, empty, t.INT8), t.INT8).sql}"
+        return tail
+
+    def _commons(self, node: Query, scope: Scope) -> str:
+        if not node.commons:
+            return ""
+        texts = []
+        for common in node.commons:
+            internal = self.alias("w")
+            recursive = node.recursive and isinstance(common.query.body, SetOperation)
+            text = self._recursive(common, internal, scope) if recursive else self._common(common, internal, scope)
+            width = len(scope.commons[common.name].columns)
+            texts.append(f"{internal}({', '.join(f'c{i + 1}' for i in range(width))}) AS ({text})")
+        return f"WITH {'RECURSIVE ' if node.recursive else ''}{', '.join(texts)} "
+
+    @staticmethod
+    def _declare(common: Common, internal: str, columns: list[Value], types: list[int], scope: Scope) -> None:
+        names = list(common.columns) + [c.label for c in columns[len(common.columns) :]]
+        if len(names) > len(columns):
+            raise CatalogRefused("42P10", "A WITH query has fewer columns than names.")
+        shape = tuple((n, k, c.modifier) for n, k, c in zip(names, types, columns, strict=True))
+        scope.commons[common.name] = CommonTable(internal, shape)
+
+    def _common(self, common: Common, internal: str, scope: Scope) -> str:
+        body = self.query(common.query, scope)
+        types = body.types()
+        text = body.printed(types, self.parameters)
+        self._declare(common, internal, body.columns, types, scope)
+        return text
+
+    def _recursive(self, common: Common, internal: str, scope: Scope) -> str:
+        operation = common.query.body
+        assert isinstance(operation, SetOperation)
+        if operation.operator != "union" or common.query.order or common.query.limit or common.query.commons:
+            return self._common(common, internal, scope)
+        left = self.query(operation.left, scope)
+        types = left.types()
+        self._declare(common, internal, left.columns, types, scope)
+        right = self.query(operation.right, scope)
+        if len(right.columns) != len(types):
+            raise CatalogRefused("42601", "Each query of a UNION must have the same number of columns.")
+        word = "UNION ALL" if operation.all else "UNION"
+        return f"{left.printed(types, self.parameters)} {word} {right.printed(types, self.parameters)}"
+
+    # ------------------------------------------------------------ SELECT
+
+    def _select(self, node: Select, scope: Scope, order: tuple[Sort, ...]) -> Body:
+        source = ", ".join(self._from(item, scope) for item in node.sources)
+        columns: list[Value] = []
+        nodes: list[Expr | None] = []
+        for target in node.targets:
+            if isinstance(target.value, Star):
+                for column in scope.star(target.value.parts):
+                    columns.append(
+                        Value(column.sql, column.type, label=column.name, firm=True, modifier=column.modifier)
+                    )
+                    nodes.append(None)
+                continue
+            value = self.translate(target.value, scope)
+            columns.append(replace(value, label=target.name or value.label))
+            nodes.append(target.value)
+        named = (
+            [target.name for target in node.targets] if not any(isinstance(x.value, Star) for x in node.targets) else []
+        )
+        where = f" WHERE {self.condition(node.where, scope)}" if node.where is not None else ""
+        having = f" HAVING {self.condition(node.having, scope)}" if node.having is not None else ""
+        group = self._group(node.group, columns, scope)
+        sorts = [self._sort(s, columns, scope, bool(node.distinct and not node.distinct_on)) for s in order]
+        on = ", ".join(self._distinct_on(e, columns, scope) for e in node.distinct_on)
+        del nodes, named
+
+        def render(done: list[Value]) -> str:
+            head = "SELECT "
+            if on:
+                head += f"DISTINCT ON ({on}) "
+            elif node.distinct:
+                head += "DISTINCT "
+            shown = ", ".join(f"{v.sql} AS c{i}" for i, v in enumerate(done, 1)) or "1 AS c1"
+            text = head + shown + (f" FROM {source}" if source else "") + where
+            text += group([v.sql for v in done]) + having
+            if sorts:
+                text += " ORDER BY " + ", ".join(s([v.sql for v in done]) for s in sorts)
+            return text
+
+        return Body(columns, render)
+
+    def _place(self, node: Expr, count: int) -> int | None:
+        """The 0-based column that an integer in ORDER BY or GROUP BY means."""
+        if not isinstance(node, Literal) or node.kind != "integer":
+            return None
+        place = int(node.text) - 1
+        if not 0 <= place < count:
+            raise CatalogRefused("42P10", "A position is not in the select list.")
+        return place
+
+    @staticmethod
+    def _labelled(node: Expr, columns: list[Value]) -> int | None:
+        """The column whose name a bare name in ORDER BY means."""
+        if not isinstance(node, Column) or len(node.parts) != 1:
+            return None
+        found = [i for i, c in enumerate(columns) if c.label == node.parts[0]]
+        if len({columns[i].sql for i in found}) > 1:
+            raise CatalogRefused("42702", "A name in ORDER BY is ambiguous.")
+        return found[0] if found else None
+
+    def _sort(self, sort: Sort, columns: list[Value], scope: Scope, distinct: bool) -> Callable[[list[str]], str]:
+        place = self._place(sort.value, len(columns))
+        if place is None:
+            place = self._labelled(sort.value, columns)
+        if place is None:
+            text = self.typed(sort.value, scope).sql
+            same = [i for i, c in enumerate(columns) if c.sql == text]
+            if not same:
+                if distinct:
+                    raise CatalogRefused("42P10", "For SELECT DISTINCT, ORDER BY expressions must be selected.")
+                return lambda _: sort_text(text, sort)
+            place = same[0]
+        found = place
+        return lambda _: sort_text(str(found + 1), sort)
+
+    def _distinct_on(self, node: Expr, columns: list[Value], scope: Scope) -> str:
+        place = self._place(node, len(columns))
+        if place is None and self._labelled(node, columns) is not None:
+            place = self._labelled(node, columns)
+        return self.typed(node, scope).sql if place is None else columns[place].sql
+
+    def _group(self, group: tuple[Expr, ...], columns: list[Value], scope: Scope) -> Callable[[list[str]], str]:
+        texts: list[str | int] = []
+        for node in group:
+            place = self._place(node, len(columns))
+            if place is None:
+                try:
+                    texts.append(self.typed(node, scope).sql)
+                    continue
+                except Exception:
+                    place = self._labelled(node, columns)
+                    if place is None:
+                        raise
+            texts.append(place)
+
+        def render(done: list[str]) -> str:
+            if not texts:
+                return ""
+            return " GROUP BY " + ", ".join(done[x] if isinstance(x, int) else x for x in texts)
+
+        return render
+
+    # ------------------------------------------------------------ set operations and VALUES
+
+    def _set_or_values(self, node: Values | SetOperation, scope: Scope, order: tuple[Sort, ...]) -> Body:
+        body = self._values(node, scope) if isinstance(node, Values) else self._set(node, scope)
+        sorts = []
+        for sort in order:
+            place = self._place(sort.value, len(body.columns))
+            if place is None:
+                place = self._labelled(sort.value, body.columns)
+            if place is None:
+                raise StatementRefused("ORDER BY on a set operation takes names and positions of its columns.")
+            sorts.append(sort_text(str(place + 1), sort))
+        tail = f" ORDER BY {', '.join(sorts)}" if sorts else ""
+        return Body(body.columns, lambda done: body.render(done) + tail)
+
+    def _set(self, node: SetOperation, scope: Scope) -> Body:
+        left, right = self.query(node.left, scope), self.query(node.right, scope)
+        if len(left.columns) != len(right.columns):
+            raise CatalogRefused("42601", "Each query of a UNION must have the same number of columns.")
+        types = []
+        for a, b in zip(left.columns, right.columns, strict=True):
+            met = common_type(t.UNKNOWN if a.untyped else a.type, t.UNKNOWN if b.untyped else b.type)
+            if not met:
+                raise CatalogRefused("42804", "The queries of a set operation have columns of different types.")
+            types.append(met)
+        columns = []
+        for a, b, met in zip(left.columns, right.columns, types, strict=True):
+            if met == t.UNKNOWN:
+                literal = a.literal is not None or b.literal is not None
+                columns.append(Value("", t.TEXT if literal else t.UNKNOWN, null=not literal, label=a.label))
+            else:
+                columns.append(
+                    Value("", met, label=a.label, firm=True, modifier=a.modifier if a.modifier == b.modifier else -1)
+                )
+        word = f"{node.operator.upper()}{' ALL' if node.all else ''}"
+
+        def render(done: list[Value]) -> str:
+            kinds = [v.type for v in done]
+            parts = []
+            for side, origin in ((left, node.left), (right, node.right)):
+                text = side.printed(kinds, self.parameters)
+                plain = isinstance(origin.body, Select) and not (
+                    origin.order or origin.limit or origin.offset or origin.commons
+                )
+                parts.append(text if plain else f"({text})")
+            return f"{parts[0]} {word} {parts[1]}"
+
+        return Body(columns, render)
+
+    def _values(self, node: Values, scope: Scope) -> Body:
+        widths = {len(row) for row in node.rows}
+        if len(widths) != 1:
+            raise CatalogRefused("42601", "VALUES lists must all be the same length.")
+        rows = [[self.translate(item, scope) for item in row] for row in node.rows]
+        columns = []
+        for place in range(widths.pop()):
+            kind = t.UNKNOWN
+            for row in rows:
+                met = common_type(kind, t.UNKNOWN if row[place].untyped else row[place].type)
+                if not met:
+                    raise CatalogRefused("42804", "VALUES have columns of different types.")
+                kind = met
+            label = f"column{place + 1}"
+            columns.append(Value("", kind, null=kind == t.UNKNOWN, label=label, firm=True))
+
+        def render(done: list[Value]) -> str:
+            selects = []
+            for row in rows:
+                items = [cast(settle(v, d.type, self.parameters), d.type).sql for v, d in zip(row, done, strict=True)]
+                selects.append("SELECT " + ", ".join(f"{x} AS c{i}" for i, x in enumerate(items, 1)))
+            return " UNION ALL ".join(selects)
+
+        return Body(columns, render)
+
+    # ------------------------------------------------------------ FROM
+
+    def _from(self, item: FromItem, scope: Scope) -> str:
+        """The text of a FROM item, whose sources are added to `scope`."""
+        match item:
+            case TableRef():
+                return self._table(item, scope)
+            case FunctionRef():
+                return self._function(item, scope)
+            case QueryRef():
+                return self._derived(item, scope)
+            case Join():
+                return self._join(item, scope)
+
+    @staticmethod
+    def _renamed(columns: list[SourceColumn], names: tuple[str, ...]) -> list[SourceColumn]:
+        if len(names) > len(columns):
+            raise CatalogRefused("42P10", "A table has fewer columns than its alias names.")
+        return [replace(c, name=names[i]) if i < len(names) else c for i, c in enumerate(columns)]
+
+    def _table(self, item: TableRef, scope: Scope) -> str:
+        name = item.parts[-1]
+        internal = self.alias("t")
+        common = scope.common(name) if len(item.parts) == 1 else None
+        if common is not None:
+            columns = [SourceColumn(n, f"{internal}.c{i}", k, m) for i, (n, k, m) in enumerate(common.columns, 1)]
+            scope.sources.append(Source(item.alias or name, self._renamed(columns, item.columns)))
+            return f"{common.internal} AS {internal}"
+        schema = item.parts[-2] if len(item.parts) > 1 else "pg_catalog"
+        relation = t.relations().get((schema, name))
+        if relation is None or len(item.parts) > 3:
+            raise TableUnknown("A relation in the catalog query does not exist.", position=item.position + 1)
+        self.relations.add((schema, name))
+        columns = [SourceColumn(n, column_sql(internal, n), k, m) for n, k, m in relation.columns]
+        source = Source(item.alias or name, self._renamed(columns, item.columns), relation_oid=relation.oid)
+        if item.alias is None:
+            source.relation = (schema, name)
+        scope.sources.append(source)
+        text = f"{SCHEMA_PREFIX}{schema}.{identifier(name)}"
+        if (schema, name) == ("pg_catalog", "pg_settings"):
+            held = f"map_extract_value({settings_map(self)}, lower(name))"
+            text = f"(SELECT * REPLACE (coalesce({held}, setting) AS setting) FROM {text})"
+        return f"{text} AS {internal}"
+
+    def _function(self, item: FunctionRef, scope: Scope) -> str:
+        internal = self.alias("t")
+        call: Call = item.call
+        alias = item.alias or call.name[-1]
+        if call.name[-1] == KEYWORDS:
+            self.relations.add(("pg_catalog", KEYWORDS))
+            columns = [SourceColumn(n, column_sql(internal, n), k) for n, k in KEYWORD_COLUMNS]
+            scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
+            return f"{SCHEMA_PREFIX}pg_catalog.{KEYWORDS} AS {internal}"
+        if len(call.name) == 2 and call.name[0] not in ("pg_catalog", "information_schema"):
+            raise StatementRefused("A function in the catalog query is not available.")
+        lateral = Scope(parent=scope)
+        found = rows_of(self, call, lateral)
+        inner = self.alias("u")
+        texts = [f"{text.format(item=f'{inner}.i')} AS c{i}" for i, (_, text, _) in enumerate(found.columns, 1)]
+        names = [(name, kind) for name, _, kind in found.columns]
+        if len(names) == 1 and item.alias is not None:
+            names = [(item.alias, names[0][1])]
+        lists = f"unnest({found.items}) AS i"
+        if item.ordinality:
+            lists += f", unnest(generate_series(1, len({found.items}))) AS o"
+            texts.append(f"CAST({inner}.o AS BIGINT) AS c{len(names) + 1}")
+            names.append(("ordinality", t.INT8))
+        columns = [SourceColumn(n, f"{internal}.c{i}", k) for i, (n, k) in enumerate(names, 1)]
+        scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
+        return f"LATERAL (SELECT {', '.join(texts)} FROM (SELECT {lists}) AS {inner}) AS {internal}"
+
+    def _derived(self, item: QueryRef, scope: Scope) -> str:
+        internal = self.alias("t")
+        # Without LATERAL a derived table sees the outer levels but not its neighbours.
+        seen = scope if item.lateral else Scope(parent=scope.parent, commons=scope.commons)
+        body = self.query(item.query, seen)
+        types = body.types()
+        text = body.printed(types, self.parameters)
+        columns = [
+            SourceColumn(c.label, f"{internal}.c{i}", k, c.modifier)
+            for i, (c, k) in enumerate(zip(body.columns, types, strict=True), 1)
+        ]
+        scope.sources.append(Source(item.alias, self._renamed(columns, item.columns)))
+        return f"{'LATERAL ' if item.lateral else ''}({text}) AS {internal}"
+
+    def _join(self, item: Join, scope: Scope) -> str:
+        before = len(scope.sources)
+        left = self._from(item.left, scope)
+        middle = len(scope.sources)
+        right = self._from(item.right, scope)
+        if item.kind == "cross":
+            return f"({left} CROSS JOIN {right})"
+        using = item.using
+        lefts, rights = scope.sources[before:middle], scope.sources[middle:]
+        if item.natural:
+            theirs = {c.name for s in rights for c in s.columns if c.name not in s.hidden}
+            using = tuple(c.name for s in lefts for c in s.columns if c.name not in s.hidden and c.name in theirs)
+        if using or item.natural:
+            condition = self._using(using, lefts, rights, scope, item.kind)
+        else:
+            assert item.on is not None
+            condition = self.condition(item.on, scope)
+        return f"({left} {item.kind.upper()} JOIN {right} ON {condition})"
+
+    def _using(self, names: tuple[str, ...], lefts: list[Source], rights: list[Source], scope: Scope, kind: str) -> str:
+        tests, merged = [], []
+        for name in names:
+            sides = []
+            for sources in (lefts, rights):
+                found = [c for s in sources if name not in s.hidden and (c := s.find(name)) is not None]
+                if len(found) != 1:
+                    raise CatalogRefused("42703", "A column of USING is not in both tables once.")
+                sides.append(found[0])
+            left, right = sides
+            tests.append(self.compare("=", Value(left.sql, left.type), Value(right.sql, right.type)))
+            text = {"right": right.sql, "full": f"coalesce({left.sql}, {right.sql})"}.get(kind, left.sql)
+            merged.append(SourceColumn(name, text, left.type, left.modifier))
+        for source in (*lefts, *rights):
+            source.hidden |= set(names)
+        scope.merged += merged
+        return " AND ".join(tests) or "TRUE"

@@ -1,0 +1,211 @@
+"""Rows of system relations, made from PostgreSQL 15's fixed ones and from what the principal sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.image import OWNER, OWNER_OID, CatalogImage, RelationFact, _Oids
+
+Row = dict[str, Any]
+PG_CATALOG_OID, PG_TOAST_OID, HEAP, DATABASE_TABLESPACE = 11, 99, 2, 1663
+_SAFE_SETTING_CONTEXTS = ("user", "internal")
+_HIDDEN_SETTINGS = (
+    "log_",
+    "debug_",
+    "trace_",
+    "data_directory",
+    "ssl_",
+    "local_preload",
+    "backtrace",
+    "dynamic_library",
+    "krb",
+    "temp_tablespaces",
+    "restrict_",
+)
+
+
+@cache
+def _static() -> dict[str, list[Row]]:
+    """The fixed rows of PostgreSQL 15; ids as numbers."""
+    found: dict[str, list[Row]] = {}
+    for name, entry in t.load("postgres15_rows.json").items():
+        columns, constant = entry["columns"], entry["constant"]
+        found[name] = [{**constant, **dict(zip(columns, row, strict=True))} for row in entry["rows"]]
+    return found
+
+
+def static(name: str) -> list[Row]:
+    """The fixed rows of one relation; none when it has none."""
+    return _static().get(name, [])
+
+
+@cache
+def information_schema_oid() -> int:
+    """The id PostgreSQL gave information_schema in the fixed rows."""
+    return next(int(r["relnamespace"]) for r in static("pg_class") if int(r["relnamespace"]) != PG_CATALOG_OID)
+
+
+def role_oid(user: str) -> int:
+    """The id of the session's role."""
+    return _Oids().of("role", user)
+
+
+def database_oid(name: str) -> int:
+    """The id of the database."""
+    return _Oids().of("database", name)
+
+
+def schema_oids(image: CatalogImage) -> dict[str, int]:
+    """Ids of all schemas by name."""
+    fixed = {"pg_catalog": PG_CATALOG_OID, "pg_toast": PG_TOAST_OID, "information_schema": information_schema_oid()}
+    return {**fixed, **{name: oid for oid, name in image.schemas}}
+
+
+def _namespaces(image: CatalogImage) -> Iterator[Row]:
+    for name, oid in schema_oids(image).items():
+        yield {"oid": oid, "nspname": name, "nspowner": OWNER_OID}
+
+
+def _class_row(relation: RelationFact, namespace: int) -> Row:
+    table = relation.kind == "r"
+    return {
+        "oid": relation.oid, "relname": relation.name, "relnamespace": namespace, "reltype": 0, "reloftype": 0,
+        "relowner": OWNER_OID, "relam": HEAP if table else 0, "relfilenode": relation.oid if table else 0,
+        "reltablespace": 0, "relpages": 0, "reltuples": -1.0, "relallvisible": 0, "reltoastrelid": 0,
+        "relhasindex": False, "relisshared": False, "relpersistence": "p", "relkind": relation.kind,
+        "relnatts": len(relation.columns), "relchecks": 0, "relhasrules": not table, "relhastriggers": False,
+        "relhassubclass": False, "relrowsecurity": False, "relforcerowsecurity": False, "relispopulated": True,
+        "relreplident": "d" if table else "n", "relispartition": False, "relrewrite": 0, "relfrozenxid": 0,
+        "relminmxid": 0,
+    }  # fmt: skip
+
+
+def _classes(image: CatalogImage) -> Iterator[Row]:
+    for row in static("pg_class"):
+        yield {**row, "reltype": 0, "reltoastrelid": 0, "relhasindex": False, "relowner": OWNER_OID}
+    oids = schema_oids(image)
+    for relation in image.relations:
+        yield _class_row(relation, oids[relation.schema])
+
+
+def _attributes(image: CatalogImage) -> Iterator[Row]:
+    yield from static("pg_attribute")
+    details = {int(r["oid"]): r for r in static("pg_type")}
+    for relation in image.relations:
+        for number, column in enumerate(relation.columns, 1):
+            kind = details[column.oid]
+            yield {
+                "attrelid": relation.oid, "attname": column.name, "atttypid": column.oid, "attstattarget": -1,
+                "attlen": kind["typlen"], "attnum": number, "attndims": column.dimensions, "attcacheoff": -1,
+                "atttypmod": column.modifier, "attbyval": kind["typbyval"], "attalign": kind["typalign"],
+                "attstorage": kind["typstorage"], "attcompression": "", "attnotnull": False, "atthasdef": False,
+                "atthasmissing": False, "attidentity": "", "attgenerated": "", "attisdropped": False,
+                "attislocal": True, "attinhcount": 0, "attcollation": kind["typcollation"],
+            }  # fmt: skip
+
+
+def _types(_: CatalogImage) -> Iterator[Row]:
+    yield from static("pg_type")
+
+
+def _databases(image: CatalogImage) -> Iterator[Row]:
+    yield {
+        "oid": database_oid(image.database), "datname": image.database, "datdba": OWNER_OID, "encoding": 6,
+        "datlocprovider": "c", "datistemplate": False, "datallowconn": True, "datconnlimit": -1, "datfrozenxid": 0,
+        "datminmxid": 0, "dattablespace": DATABASE_TABLESPACE, "datcollate": "C.UTF-8", "datctype": "C.UTF-8",
+    }  # fmt: skip
+
+
+def _roles(image: CatalogImage) -> Iterator[Row]:
+    names = {OWNER: OWNER_OID}
+    names.setdefault(image.user, role_oid(image.user))
+    for name, oid in names.items():
+        yield {
+            "oid": oid, "rolname": name, "rolsuper": False, "rolinherit": True, "rolcreaterole": False,
+            "rolcreatedb": False, "rolcanlogin": name == image.user, "rolreplication": False, "rolconnlimit": -1,
+            "rolpassword": "********", "rolbypassrls": False,
+        }  # fmt: skip
+
+
+def _users(image: CatalogImage) -> Iterator[Row]:
+    for role in _roles(image):
+        if role["rolcanlogin"]:
+            yield {
+                "usename": role["rolname"], "usesysid": role["oid"], "usecreatedb": False, "usesuper": False,
+                "userepl": False, "usebypassrls": False, "passwd": "********",
+            }  # fmt: skip
+
+
+def _pg_tables(image: CatalogImage) -> Iterator[Row]:
+    flags = {"hasindexes": False, "hasrules": False, "hastriggers": False, "rowsecurity": False}
+    for schema, name, kind in _all_relations(image):
+        if kind == "r":
+            yield {"schemaname": schema, "tablename": name, "tableowner": OWNER, **flags}
+
+
+def _pg_views(image: CatalogImage) -> Iterator[Row]:
+    definitions = {(r.schema, r.name): r.definition for r in image.relations}
+    for schema, name, kind in _all_relations(image):
+        if kind == "v":
+            yield {
+                "schemaname": schema,
+                "viewname": name,
+                "viewowner": OWNER,
+                "definition": definitions.get((schema, name)) or None,
+            }
+
+
+def _all_relations(image: CatalogImage) -> Iterator[tuple[str, str, str]]:
+    for row in static("pg_class"):
+        schema = "pg_catalog" if int(row["relnamespace"]) == PG_CATALOG_OID else "information_schema"
+        yield schema, row["relname"], row["relkind"]
+    for relation in image.relations:
+        yield relation.schema, relation.name, relation.kind
+
+
+def _table_statistics(image: CatalogImage) -> Iterator[Row]:
+    for relation in image.relations:
+        if relation.kind == "r":
+            yield {"relid": relation.oid, "schemaname": relation.schema, "relname": relation.name}
+
+
+def _settings(_: CatalogImage) -> Iterator[Row]:
+    for row in static("pg_settings"):
+        if row["context"] in _SAFE_SETTING_CONTEXTS and not row["name"].startswith(_HIDDEN_SETTINGS):
+            yield row
+
+
+def _keywords(_: CatalogImage) -> Iterator[Row]:
+    yield from static("keywords")
+
+
+PRODUCERS: dict[tuple[str, str], Callable[[CatalogImage], Iterator[Row]]] = {
+    ("pg_catalog", "pg_namespace"): _namespaces,
+    ("pg_catalog", "pg_class"): _classes,
+    ("pg_catalog", "pg_attribute"): _attributes,
+    ("pg_catalog", "pg_type"): _types,
+    ("pg_catalog", "pg_database"): _databases,
+    ("pg_catalog", "pg_roles"): _roles,
+    ("pg_catalog", "pg_user"): _users,
+    ("pg_catalog", "pg_tables"): _pg_tables,
+    ("pg_catalog", "pg_views"): _pg_views,
+    ("pg_catalog", "pg_stat_user_tables"): _table_statistics,
+    ("pg_catalog", "pg_stat_all_tables"): _table_statistics,
+    ("pg_catalog", "pg_statio_user_tables"): _table_statistics,
+    ("pg_catalog", "pg_statio_all_tables"): _table_statistics,
+    ("pg_catalog", "pg_settings"): _settings,
+    ("pg_catalog", "pg_get_keywords"): _keywords,
+}
+"""Relations with rows of their own; the rest hold PostgreSQL's fixed rows, or none."""
+
+
+def rows(schema: str, name: str, image: CatalogImage) -> Iterator[Row]:
+    """The rows of a system relation as `image` has it; absent columns are NULL."""
+    producer = PRODUCERS.get((schema, name))
+    if producer is not None:
+        yield from producer(image)
+    elif schema == "pg_catalog":
+        yield from static(name)

@@ -1,0 +1,143 @@
+"""Names in scope: sources of a FROM clause, common table expressions, outer queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.values import CatalogRefused, Value, identifier
+from governance.errors import ColumnUnknown, StatementRefused
+
+SYSTEM_COLUMNS = {"tableoid": t.OID, "xmin": t.XID, "xmax": t.XID, "cmin": t.CID, "cmax": t.CID}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column that a source offers: its PostgreSQL name, its DuckDB text, its type."""
+
+    name: str
+    sql: str
+    type: int
+    modifier: int = -1
+
+
+@dataclass(slots=True)
+class Source:
+    """One item of FROM under its alias. `relation` is (schema, name) of an unaliased relation."""
+
+    alias: str | None
+    columns: list[SourceColumn]
+    relation: tuple[str, str] | None = None
+    relation_oid: int = 0
+    hidden: set[str] = field(default_factory=set)
+    """Names merged away by USING: reachable only when qualified."""
+
+    def find(self, name: str) -> SourceColumn | None:
+        """The column of that name.
+
+        Raises:
+            CatalogRefused: there are two (42702).
+        """
+        found = [c for c in self.columns if c.name == name]
+        if len(found) > 1:
+            raise CatalogRefused("42702", "A column reference in the catalog query is ambiguous.")
+        if found:
+            return found[0]
+        if self.relation_oid and name in SYSTEM_COLUMNS:
+            value = str(self.relation_oid) if name == "tableoid" else "0"
+            return SourceColumn(name, f"CAST({value} AS BIGINT)", SYSTEM_COLUMNS[name])
+        return None
+
+    def answers(self, qualifier: tuple[str, ...]) -> bool:
+        """Whether `qualifier.column` means this source."""
+        if len(qualifier) == 1:
+            return self.alias == qualifier[0]
+        return self.relation is not None and self.relation == qualifier[-2:]
+
+
+@dataclass(frozen=True, slots=True)
+class CommonTable:
+    """A common table expression in scope: its DuckDB name and columns (name, type, modifier)."""
+
+    internal: str
+    columns: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(slots=True)
+class Scope:
+    """What one query level sees; `parent` is the level around it."""
+
+    parent: Scope | None = None
+    sources: list[Source] = field(default_factory=list)
+    merged: list[SourceColumn] = field(default_factory=list)
+    commons: dict[str, CommonTable] = field(default_factory=dict)
+    reached_sources: bool = False
+    """Set when a lookup found one of `sources`: a lateral item learns from it that it is one."""
+
+    def common(self, name: str) -> CommonTable | None:
+        """The common table expression of that name, innermost first."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.commons:
+                return scope.commons[name]
+            scope = scope.parent
+        return None
+
+    def column(self, parts: tuple[str, ...], position: int) -> Value:
+        """The value of a column reference.
+
+        Raises:
+            ColumnUnknown: nothing in scope has it.
+            CatalogRefused: more than one source has it (42702).
+        """
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope._qualified(parts) if len(parts) > 1 else scope._plain(parts[0], position)
+            if found is not None:
+                scope.reached_sources = True
+                return Value(found.sql, found.type, label=parts[-1], firm=True, modifier=found.modifier)
+            scope = scope.parent
+        raise ColumnUnknown("A column in the catalog query does not exist.", position=position + 1)
+
+    def _plain(self, name: str, position: int) -> SourceColumn | None:
+        for column in self.merged:
+            if column.name == name:
+                return column
+        found = [c for s in self.sources if name not in s.hidden and (c := s.find(name)) is not None]
+        found = [c for c in found if name not in SYSTEM_COLUMNS or len(found) == 1] or found
+        if len(found) > 1:
+            raise CatalogRefused(
+                "42702", "A column reference in the catalog query is ambiguous.", position=position + 1
+            )
+        if found:
+            return found[0]
+        for source in self.sources:
+            if source.alias == name and len(source.columns) == 1:
+                return source.columns[0]
+        return None
+
+    def _qualified(self, parts: tuple[str, ...]) -> SourceColumn | None:
+        for source in self.sources:
+            if source.answers(parts[:-1]):
+                found = source.find(parts[-1])
+                if found is not None:
+                    return found
+        return None
+
+    def star(self, qualifier: tuple[str, ...]) -> list[SourceColumn]:
+        """The columns that `*` or `t.*` stands for.
+
+        Raises:
+            StatementRefused: no such source.
+        """
+        if not qualifier:
+            return self.merged + [c for s in self.sources for c in s.columns if c.name not in s.hidden]
+        for source in self.sources:
+            if source.answers(qualifier):
+                return source.columns
+        raise StatementRefused("A star in the catalog query names no table of its FROM clause.")
+
+
+def column_sql(alias: str, name: str) -> str:
+    """`alias.name` in DuckDB."""
+    return f"{alias}.{identifier(name)}"

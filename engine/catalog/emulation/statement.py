@@ -1,0 +1,100 @@
+"""From a client's text to a statement that the catalog's DuckDB instance can run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.functions import SettingWrite
+from engine.catalog.emulation.queries import QueryTranslator
+from engine.catalog.emulation.query_grammar import parse
+from engine.catalog.emulation.values import CatalogRefused, Parameters
+
+OIDS_OF_RECORDS = frozenset({t.EXPANDED, t.RECORD})
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogColumn:
+    """A result column as RowDescription tells it, and the DuckDB type of its value inside the statement."""
+
+    name: str
+    oid: int
+    size: int
+    modifier: int
+    duck: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What session functions answer with. `settings` has lower-case names, as SHOW tells them."""
+
+    user: str
+    database: str
+    backend_pid: int = 0
+    version: str = "PostgreSQL 15.0 (HatiData)"
+    schema: str | None = "main"
+    """The first schema of search_path; None when it is empty."""
+    started: str = "2000-01-01 00:00:00+00"
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def slot(self, name: str) -> object:
+        """The value of one session slot."""
+        if name == "setting_names":
+            return list(self.settings)
+        if name == "setting_values":
+            return list(self.settings.values())
+        return getattr(self, name)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogStatement:
+    """A translated catalog query. The text holds no value of the session: `slots` are bound when it runs."""
+
+    sql: str
+    columns: tuple[CatalogColumn, ...]
+    parameters: tuple[int, ...]
+    """Type id of each `$n`."""
+    slots: tuple[str, ...]
+    relations: tuple[tuple[str, str], ...]
+    """System relations it reads."""
+    setting_writes: tuple[SettingWrite, ...] = ()
+    """`set_config` calls for the session to carry out after the statement succeeded."""
+
+    def bound(self, session: SessionInfo) -> dict[str, object]:
+        """The session's values, by parameter name."""
+        return {f"s_{name}": session.slot(name) for name in self.slots}
+
+
+def translate(text: str, parameter_types: Sequence[int] = ()) -> CatalogStatement:
+    """The statement for `text`; `parameter_types` are the type ids the client declared (0: undeclared).
+
+    Raises:
+        Refusal: it does not parse, names what is not there, or is not supported.
+    """
+    return _translate(text, tuple(parameter_types))
+
+
+@lru_cache(maxsize=512)
+def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
+    query = parse(text)
+    parameters = Parameters(parameter_types)
+    translator = QueryTranslator(parameters)
+    body = translator.query(query, None)
+    types = body.types()
+    if OIDS_OF_RECORDS & set(types):
+        raise CatalogRefused("0A000", "A composite value cannot be a result of a catalog query.")
+    sql = body.printed(types, parameters) if types else body.render([])
+    columns = tuple(
+        CatalogColumn(c.label, kind, t.wire_size(kind), c.modifier, t.duck(kind))
+        for c, kind in zip(body.columns, types, strict=True)
+    )
+    return CatalogStatement(
+        sql,
+        columns,
+        parameters.types(),
+        tuple(sorted(translator.slots)),
+        tuple(sorted(translator.relations)),
+        tuple(translator.setting_writes),
+    )

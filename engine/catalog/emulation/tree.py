@@ -1,0 +1,338 @@
+"""The syntax tree of a catalog query: PostgreSQL's own shapes, no more of them than clients use.
+
+Names are folded as PostgreSQL folds them (lower case unless quoted).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Node:
+    """Anything in the tree."""
+
+    __slots__ = ()
+
+
+class Expr(Node):
+    """Anything with a value."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TypeName(Node):
+    """A type as written: qualified name, modifiers, number of array dimensions."""
+
+    name: tuple[str, ...]
+    modifiers: tuple[str, ...] = ()
+    dimensions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(Expr):
+    """`kind`: string, integer, number, boolean, null."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Expr):
+    """`$n`, counted from 1."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Expr):
+    """`a`, `t.a`, `s.t.a`."""
+
+    parts: tuple[str, ...]
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Star(Expr):
+    """`*` or `t.*` in a select list."""
+
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sort(Node):
+    """One ORDER BY item; `nulls_first` None is PostgreSQL's default."""
+
+    value: Expr
+    descending: bool = False
+    nulls_first: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Node):
+    """`OVER (PARTITION BY ... ORDER BY ...)` with the default frame."""
+
+    partition: tuple[Expr, ...] = ()
+    order: tuple[Sort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Expr):
+    """A function call; `count(*)` has `star`."""
+
+    name: tuple[str, ...]
+    arguments: tuple[Expr, ...] = ()
+    star: bool = False
+    distinct: bool = False
+    order: tuple[Sort, ...] = ()
+    filter: Expr | None = None
+    over: Window | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cast(Expr):
+    """`value::type`, `CAST(value AS type)`, `type 'literal'`."""
+
+    value: Expr
+    type: TypeName
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Expr):
+    """`NOT x`, `-x`, `+x`."""
+
+    operator: str
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Expr):
+    """An infix operator, AND and OR among them."""
+
+    operator: str
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Between(Expr):
+    """`x [NOT] BETWEEN a AND b`."""
+
+    value: Expr
+    low: Expr
+    high: Expr
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Like(Expr):
+    """`x [NOT] LIKE|ILIKE pattern [ESCAPE c]`."""
+
+    value: Expr
+    pattern: Expr
+    escape: Expr | None
+    negated: bool
+    insensitive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class In(Expr):
+    """`x [NOT] IN (...)`: a list or a query."""
+
+    value: Expr
+    options: tuple[Expr, ...] | Query
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quantified(Expr):
+    """`x op ANY|ALL (array or query)`."""
+
+    operator: str
+    left: Expr
+    every: bool
+    right: Expr | Query
+
+
+@dataclass(frozen=True, slots=True)
+class IsTest(Expr):
+    """`x IS [NOT] NULL|TRUE|FALSE|UNKNOWN`."""
+
+    value: Expr
+    test: str
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case(Expr):
+    """Both forms of CASE."""
+
+    operand: Expr | None
+    branches: tuple[tuple[Expr, Expr], ...]
+    default: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayList(Expr):
+    """`ARRAY[a, b]`."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayQuery(Expr):
+    """`ARRAY(SELECT ...)`."""
+
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Expr):
+    """`(a, b)` or `ROW(a, b)`."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar(Expr):
+    """`(SELECT ...)` as a value."""
+
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(Expr):
+    """`EXISTS (SELECT ...)`."""
+
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Subscript(Expr):
+    """`a[i]`, or the slice `a[i:j]` when `slice` is set."""
+
+    value: Expr
+    index: Expr | None
+    upper: Expr | None = None
+    slice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Expr):
+    """`(composite).name`."""
+
+    value: Expr
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collate(Expr):
+    """`x COLLATE name`; every collation here orders by code point."""
+
+    value: Expr
+    name: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target(Node):
+    """One item of a select list; `name` is its explicit alias."""
+
+    value: Expr
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef(Node):
+    """A relation in FROM."""
+
+    parts: tuple[str, ...]
+    alias: str | None
+    columns: tuple[str, ...]
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRef(Node):
+    """A function in FROM."""
+
+    call: Call
+    alias: str | None
+    columns: tuple[str, ...]
+    ordinality: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRef(Node):
+    """A query in FROM."""
+
+    query: Query
+    alias: str | None
+    columns: tuple[str, ...]
+    lateral: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Node):
+    """`kind`: cross, inner, left, right, full."""
+
+    kind: str
+    left: FromItem
+    right: FromItem
+    on: Expr | None
+    using: tuple[str, ...]
+    natural: bool
+
+
+FromItem = TableRef | FunctionRef | QueryRef | Join
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Node):
+    """SELECT without its ORDER BY, LIMIT and WITH, which belong to `Query`."""
+
+    targets: tuple[Target, ...]
+    sources: tuple[FromItem, ...]
+    where: Expr | None
+    group: tuple[Expr, ...]
+    having: Expr | None
+    distinct: bool
+    distinct_on: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Values(Node):
+    """VALUES rows."""
+
+    rows: tuple[tuple[Expr, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOperation(Node):
+    """UNION, INTERSECT, EXCEPT."""
+
+    operator: str
+    all: bool
+    left: Query
+    right: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Common(Node):
+    """One common table expression."""
+
+    name: str
+    columns: tuple[str, ...]
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Node):
+    """A whole query expression."""
+
+    body: Select | Values | SetOperation
+    commons: tuple[Common, ...] = ()
+    recursive: bool = False
+    order: tuple[Sort, ...] = ()
+    limit: Expr | None = None
+    offset: Expr | None = None

@@ -1,0 +1,113 @@
+"""Functions that the catalog's DuckDB has beside DuckDB's own: look-ups over the image, and PostgreSQL's ways with text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from engine.catalog.emulation.names import Names, NameUnknown, quote_identifier, split_name
+from engine.catalog.emulation.names import format_type as format_type_text
+
+Entry = tuple[str, Callable[..., Any], tuple[str, ...], str]
+
+SERIES_MAX = 1_000_000
+
+MACROS = (
+    "CREATE MACRO hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || ''''",
+    "CREATE MACRO hd_pg_substr(x, a, n) AS CASE WHEN n IS NULL THEN substr(x, greatest(a, 1))"
+    " ELSE substr(x, greatest(a, 1), greatest(n + least(a, 1) - 1, 0)) END",
+    "CREATE MACRO hd_vector_out(x) AS CASE WHEN x IS NULL THEN NULL ELSE"
+    " coalesce(list_aggregate(CAST(x AS VARCHAR[]), 'string_agg', ' '), '') END",
+    "CREATE MACRO hd_array_join(x, sep, missing) AS CASE WHEN x IS NULL THEN NULL ELSE coalesce(list_aggregate("
+    "list_filter(list_transform(CAST(x AS VARCHAR[]), lambda e: coalesce(e, missing)), lambda e: e IS NOT NULL),"
+    " 'string_agg', sep), '') END",
+    "CREATE MACRO hd_bounded_series(a, b, s := 1) AS CASE WHEN abs(CAST(b AS HUGEINT) - a) >"
+    f" {SERIES_MAX} THEN error('HD22023') ELSE generate_series(a, b, s) END",
+    "CREATE MACRO hd_setting_or_refuse(x, missing_ok) AS CASE WHEN x IS NULL AND NOT missing_ok THEN error('HD42704')"
+    " ELSE x END",
+    "CREATE MACRO hd_refuse_set_config(name, v) AS CASE WHEN name IS NULL AND v IS NULL THEN NULL ELSE error('HD0A000') END",
+)
+
+
+def _array_out(items: list[str | None] | None) -> str | None:
+    """An array as PostgreSQL prints it."""
+    if items is None:
+        return None
+    shown = []
+    for item in items:
+        if item is None:
+            shown.append("NULL")
+        elif item == "" or item.lower() == "null" or any(c in '{}",\\ \t\n\r\v\f' for c in item):
+            shown.append('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"')
+        else:
+            shown.append(item)
+    return "{" + ",".join(shown) + "}"
+
+
+def _size_pretty(size: int | None) -> str | None:
+    """`pg_size_pretty`."""
+    if size is None:
+        return None
+    value = abs(size)
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+        if value < 10 * 1024 or unit == "PB":
+            return f"{'-' if size < 0 else ''}{value} {unit}"
+        value = (value + 512) // 1024
+    raise AssertionError("unreachable")
+
+
+def _strictly(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """NULL for NULL."""
+    return lambda value: None if value is None else function(value)
+
+
+def _or_null(function: Callable[[str], int]) -> Callable[[str | None], int | None]:
+    """`to_regclass` and its like: NULL for a name that is not there."""
+
+    def call(text: str | None) -> int | None:
+        if text is None:
+            return None
+        try:
+            return function(text)
+        except NameUnknown:
+            return None
+
+    return call
+
+
+def functions(names: Names) -> Iterable[Entry]:
+    """(name, function, argument types, result type) of every function over the image."""
+    text, number = "VARCHAR", "BIGINT"
+    for kind, read, write in (
+        ("regclass", names.relation, names.relation_text),
+        ("regtype", names.type, names.type_text),
+        ("regproc", names.procedure, names.procedure_text),
+        ("regnamespace", names.namespace, names.namespace_text),
+        ("regrole", names.role, names.role_text),
+    ):
+        yield f"hd_{kind}_in", _strictly(read), (text,), number
+        yield f"hd_{kind}_out", _strictly(write), (number,), text
+        yield f"hd_to_{kind}", _or_null(read), (text,), number
+    yield "hd_regoper_out", _strictly(str), (number,), text
+    yield "hd_regoper_in", _strictly(_no_operator), (text,), number
+    yield "hd_format_type", format_type_text, (number, "INTEGER"), text
+    yield "hd_pg_get_userbyid", names.user_by_id, (number,), text
+    yield "hd_pg_get_viewdef", lambda oid, _: names.view_text(oid), (number, "BOOLEAN"), text
+    yield "hd_pg_get_function_result", names.result_text, (number,), text
+    yield "hd_pg_get_function_arguments", names.arguments_text, (number,), text
+    yield "hd_pg_table_is_visible", names.visible, (number, text), "BOOLEAN"
+    yield "hd_quote_ident", _strictly(quote_identifier), (text,), text
+    yield (
+        "hd_parse_ident",
+        lambda x, strict: None if x is None else split_name(x, strict=bool(strict)),
+        (text, "BOOLEAN"),
+        "VARCHAR[]",
+    )
+    yield "hd_pg_size_pretty", _size_pretty, (number,), text
+    yield "hd_array_out", _array_out, ("VARCHAR[]",), text
+
+
+def _no_operator(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    raise NameUnknown("42883")
