@@ -95,7 +95,8 @@ class Shipper:
         with self._ledger.changed:
             goal = self._ledger.last_finished_seq
         while True:
-            self.hurry()
+            if self._ledger.state.through < goal:
+                self.hurry()
             with self._changed:
                 cut = self._ledger.state
                 if cut.through >= goal and not any(parcel.batch <= cut.batch for parcel in self._parcels):
@@ -165,6 +166,11 @@ class Shipper:
         # The parcels stay whatever becomes of the cut: a cut that failed may still be on the disk.
         if not self._insistently(lambda: self._write_cut(batch)):
             return False
+        # A second copy of the cut, so that damage to one byte of the spool never sends a record twice.
+        with suppress(OSError):
+            temporary = self._settings.spool / "tmp-shipped"
+            temporary.write_bytes(batch.state.encode())
+            temporary.replace(self._settings.spool / STATE_FILE)
         self._ledger.confirm(batch)
         with self._changed:
             if not self._parcels:
@@ -173,11 +179,6 @@ class Shipper:
             self._account()
             self._changed.notify_all()
         self.records_shipped += batch.taken
-        # A second copy of the cut, so that damage to one byte of the spool never sends a record twice.
-        with suppress(OSError):
-            temporary = self._settings.spool / "tmp-shipped"
-            temporary.write_bytes(batch.state.encode())
-            temporary.replace(self._settings.spool / STATE_FILE)
         return True
 
     def _insistently(self, act: Callable[[], None]) -> bool:

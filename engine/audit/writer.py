@@ -237,7 +237,7 @@ class SpoolWriter:
         """Begin the next segment, with whatever an abandoned one may have lost."""
         again = b"".join(self._unsynced)
         header = SegmentHeader(self._number + 1, self._previous_end, self._previous_digest, self._ledger.state)
-        size = max(self._segment_bytes, len(again) + room + 4096)
+        size = max(self._segment_bytes, len(again) + room + 1024)
         segment = self._open_segment(self._spool, header, size, self._seq)
         self._number += 1
         self._segment = segment

@@ -1,0 +1,432 @@
+"""The audit through its public door, on real files."""
+
+import asyncio
+import contextlib
+import gzip
+import resource
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.audit import QueryAudit
+from engine.audit.frames import SegmentHeader
+from engine.audit.segment import Segment
+from governance.audit_record import chain_genesis, line_digest
+from governance.errors import AuditUnavailable
+from tests.engine.audit.records import MemoryStore, SteppedClock, event, intent, lines, outcome, settings
+
+
+def _run(folder: Path, store: MemoryStore, **changes: object) -> QueryAudit:
+    return QueryAudit(settings(folder, **changes), store, SteppedClock())
+
+
+async def _until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    deadline = asyncio.get_running_loop().time() + deadline_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.005)
+
+
+async def _fill(audit: QueryAudit, accepted: list[str], count: int, *, finish: bool) -> None:
+    for number in range(count):
+        await audit.intent(intent(f"q{number}"))
+        if finish:
+            audit.outcome(outcome(f"q{number}"))
+        accepted.append(f"q{number}")
+
+
+def test_w5_1_allowed_denied_and_failed_statements_are_each_one_record(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        for status in ("succeeded", "denied", "failed", "cancelled", "timed_out", "client_gone"):
+            await audit.intent(intent(status))
+            audit.outcome(outcome(status, status))
+            audit.outcome(outcome(status, "failed"))
+        assert await audit.stop()
+
+    asyncio.run(run())
+    records = lines(store.objects)
+    assert [(r["query_id"], r["status"]) for r in records] == [(r["query_id"], r["query_id"]) for r in records]
+    assert len(records) == 6
+
+
+def test_w5_3_objects_are_json_lines_by_day(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        await audit.intent(intent("q1"))
+        audit.outcome(outcome("q1"))
+        await audit.stop()
+
+    asyncio.run(run())
+    (name,) = store.objects
+    assert name.startswith("queries/2026/11/22/20261122T0300")
+    assert name.endswith(".jsonl.gz")
+
+
+def test_w5_4_a_record_holds_every_promised_field(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        await audit.intent(intent("q1", "SELECT ssn FROM sales.customers"))
+        audit.outcome(outcome("q1"))
+        await audit.stop()
+
+    asyncio.run(run())
+    (record,) = lines(store.objects)
+    assert record["query_id"] == "q1"
+    assert record["user"] == "ana@acme.example"
+    assert record["source_ip"] == "127.0.0.1"
+    assert record["sql"] == "SELECT ssn FROM sales.customers"
+    assert record["tables"] == ["sales.customers"]
+    assert record["rows_returned"] == 5
+    assert record["columns_masked"] == ["sales.customers.ssn"]
+    assert record["execution_ms"] == 1.5
+    assert record["cache_status"] == "hit"
+    assert record["verdicts"][0] == {
+        "policy": "own-rows",
+        "kind": "row_filter",
+        "effect": "applied",
+        "reason": "applies to everyone",
+        "table": "sales.customers",
+    }
+    assert (record["agent_id"], record["agent_framework"]) == ("bot-7", "langchain")
+
+
+def test_w5_1_a_query_whose_outcome_never_came_is_interrupted(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        await audit.intent(intent("q1"))
+        assert await audit.stop()
+        assert store.objects == {}
+        again = _run(tmp_path, store)
+        await again.start()
+        assert again.interrupted == 1
+        await again.stop()
+        third = _run(tmp_path, store)
+        await third.start()
+        assert third.interrupted == 0
+        await third.stop()
+
+    asyncio.run(run())
+    assert [(r["query_id"], r["status"]) for r in lines(store.objects)] == [("q1", "interrupted")]
+
+
+def test_one_sync_serves_many_writers(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        before = audit.syncs
+
+        async def client(number: int) -> None:
+            for turn in range(10):
+                await audit.intent(intent(f"{number}-{turn}"))
+                audit.outcome(outcome(f"{number}-{turn}"))
+
+        await asyncio.gather(*(client(number) for number in range(32)))
+        assert audit.syncs - before < 160
+        await audit.stop()
+
+    asyncio.run(run())
+    assert len({r["query_id"] for r in lines(store.objects)}) == len(lines(store.objects)) == 320
+
+
+def test_records_form_a_chain_across_objects_and_restarts(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        for turn in range(3):
+            audit = _run(tmp_path, store)
+            await audit.start()
+            for number in range(3):
+                await audit.intent(intent(f"{turn}-{number}"))
+                audit.outcome(outcome(f"{turn}-{number}"))
+            audit.event(event(f"e{turn}"))
+            await audit.stop()
+
+    asyncio.run(run())
+    for prefix, count in (("queries/", 9), ("sessions/", 3)):
+        raw = [
+            line
+            for name in sorted(store.objects)
+            if name.startswith(prefix)
+            for line in gzip.decompress(store.objects[name]).splitlines()
+        ]
+        records = lines(store.objects, prefix)
+        assert [r["chain_seq"] for r in records] == list(range(1, count + 1))
+        head = chain_genesis(records[0]["chain_id"])
+        for line, record in zip(raw, records, strict=True):
+            assert record["chain_prev"] == head
+            head = line_digest(line)
+
+
+def test_a_store_that_is_down_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    def down(name: str) -> None:
+        raise ConnectionError("down")
+
+    async def run() -> None:
+        store.before = down
+        audit = _run(tmp_path, store, ship_bytes=2000, drain_timeout_s=0.3, retry_s_max=0.05)
+        await audit.start()
+        for number in range(20):
+            await audit.intent(intent(f"q{number}"))
+            audit.outcome(outcome(f"q{number}"))
+        await _until(lambda: audit.ship_failures >= 2)
+        assert audit.lag_s > 0
+        assert not await audit.stop()
+        assert store.objects == {}
+        store.before = lambda name: None
+        again = _run(tmp_path, store)
+        await again.start()
+        assert await again.stored(10)
+        assert again.lag_s == 0.0
+        await again.stop()
+
+    asyncio.run(run())
+    assert [r["query_id"] for r in lines(store.objects)] == [f"q{n}" for n in range(20)]
+
+
+def test_a_store_that_fails_after_having_stored_gets_the_same_object_again(tmp_path: Path) -> None:
+    store = MemoryStore()
+    failures = iter([True, True, False])
+
+    def after(name: str) -> None:
+        if next(failures, False):
+            raise OSError("503 after having stored")
+
+    async def run() -> None:
+        store.after = after
+        audit = _run(tmp_path, store, retry_s_max=0.05)
+        await audit.start()
+        await audit.intent(intent("q1"))
+        audit.outcome(outcome("q1"))
+        assert await audit.stop()
+
+    asyncio.run(run())
+    assert len(store.puts) == 3
+    assert len(store.objects) == 1
+    assert len(lines(store.objects)) == 1
+
+
+def test_clock_steps_lose_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        clock = SteppedClock(timedelta(days=-40))
+        audit = QueryAudit(settings(tmp_path), store, clock)
+        await audit.start()
+        for number in range(5):
+            clock.step = -clock.step
+            await audit.intent(intent(f"q{number}"))
+            audit.outcome(outcome(f"q{number}"))
+            assert await audit.stored(5)
+        await audit.stop()
+
+    asyncio.run(run())
+    assert {r["query_id"] for r in lines(store.objects)} == {f"q{n}" for n in range(5)}
+    assert len(store.objects) == 5
+
+
+def test_a_full_spool_refuses_and_recovers_when_shipped(tmp_path: Path) -> None:
+    store = MemoryStore()
+    down = True
+
+    def before(name: str) -> None:
+        if down:
+            raise ConnectionError
+
+    async def run() -> list[str]:
+        nonlocal down
+        store.before = before
+        audit = _run(tmp_path, store, spool_bytes_max=20_000, segment_bytes=4096, ship_bytes=2000, retry_s_max=0.05)
+        await audit.start()
+        accepted: list[str] = []
+        with pytest.raises(AuditUnavailable) as refused:
+            await _fill(audit, accepted, 200, finish=True)
+        assert refused.value.reason == "spool full"
+        down = False
+        assert await audit.stored(10)
+        await _until(lambda: audit.spool_bytes < 10_000)
+        await audit.intent(intent("after"))
+        audit.outcome(outcome("after"))
+        await audit.stop()
+        return [*accepted, "after"]
+
+    accepted = asyncio.run(run())
+    assert [r["query_id"] for r in lines(store.objects)] == accepted
+
+
+@contextlib.contextmanager
+def _small_files(limit: int) -> Iterator[None]:
+    """No file of this process may grow past `limit`: a disk that is full, as the kernel tells it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_refuses_refuses_statements_and_keeps_outcomes(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> list[str]:
+        audit = _run(tmp_path, store, segment_bytes=4096)
+        await audit.start()
+        await audit.intent(intent("running"))
+        accepted = ["running"]
+        with _small_files(1024):
+            with pytest.raises(AuditUnavailable) as refused:
+                await _fill(audit, accepted, 20, finish=False)
+            assert refused.value.reason == "spool not writable: OSError"
+            for name in accepted:
+                audit.outcome(outcome(name))
+            with pytest.raises(AuditUnavailable):
+                await audit.settled()
+            assert not audit.available
+        await _until(lambda: audit.available and audit.open_intents == 0)
+        await audit.intent(intent("after"))
+        audit.outcome(outcome("after"))
+        await audit.stop()
+        return [*accepted, "after"]
+
+    accepted = asyncio.run(run())
+    records = lines(store.objects)
+    assert sorted(r["query_id"] for r in records) == sorted(accepted)
+    assert {r["status"] for r in records} == {"succeeded"}
+
+
+class _FailingDisk:
+    """Segments whose sync fails while `failing`; once it failed, a segment never works again."""
+
+    def __init__(self) -> None:
+        self.failing = False
+
+    def __call__(self, spool: Path, header: SegmentHeader, size: int, seq: int) -> Segment:
+        disk = self
+        if disk.failing:
+            raise OSError(5, "Input/output error")
+
+        class _Segment(Segment):
+            def sync(self) -> None:
+                if disk.failing:
+                    raise OSError(5, "Input/output error")
+                super().sync()
+
+        return _Segment(spool, header, size, seq)
+
+
+def test_a_failing_sync_is_never_trusted_again(tmp_path: Path) -> None:
+    store = MemoryStore()
+    disk = _FailingDisk()
+
+    async def run() -> None:
+        audit = QueryAudit(settings(tmp_path), store, SteppedClock(), open_segment=disk)
+        await audit.start()
+        await audit.intent(intent("before"))
+        disk.failing = True
+        audit.outcome(outcome("before"))
+        with pytest.raises(AuditUnavailable):
+            await audit.intent(intent("refused"))
+        disk.failing = False
+        await audit.intent(intent("after"))
+        audit.outcome(outcome("after"))
+        await audit.settled()
+        assert len(list((tmp_path / "spool").glob("segment-*.log"))) == 2
+        await audit.stop()
+        again = _run(tmp_path, store)
+        await again.start()
+        assert again.interrupted == 0
+        assert again.findings == ()
+        await again.stop()
+
+    asyncio.run(run())
+    assert sorted((r["query_id"], r["status"]) for r in lines(store.objects)) == [
+        ("after", "succeeded"),
+        ("before", "succeeded"),
+    ]
+
+
+def test_a_caller_that_is_cancelled_while_waiting_leaves_a_closed_record(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        task = asyncio.create_task(audit.intent(intent("q1")))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await audit.settled()
+        assert audit.open_intents == 0
+        await audit.stop()
+
+    asyncio.run(run())
+    assert [(r["query_id"], r["status"]) for r in lines(store.objects)] == [("q1", "cancelled")]
+
+
+def test_two_processes_cannot_share_a_spool(tmp_path: Path) -> None:
+    async def run() -> None:
+        first, second = _run(tmp_path, MemoryStore()), _run(tmp_path, MemoryStore())
+        await first.start()
+        with pytest.raises(AuditUnavailable):
+            await second.start()
+        await first.stop()
+        await second.start()
+        await second.stop()
+
+    asyncio.run(run())
+
+
+def test_segments_are_freed_and_a_long_query_does_not_hold_them(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store, segment_bytes=4096, ship_bytes=1000, carry_after_s=0.0)
+        await audit.start()
+        await audit.intent(intent("long"))
+        for number in range(60):
+            await audit.intent(intent(f"q{number}"))
+            audit.outcome(outcome(f"q{number}"))
+            if number % 10 == 9:
+                assert await audit.stored(5)
+        await _until(lambda: len(list((tmp_path / "spool").glob("segment-*.log"))) < 8)
+        audit.outcome(outcome("long"))
+        await audit.stop()
+
+    asyncio.run(run())
+    ids = [r["query_id"] for r in lines(store.objects)]
+    assert sorted(ids) == sorted(["long", *(f"q{n}" for n in range(60))])
+
+
+def test_what_is_not_a_record_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        audit = _run(tmp_path, MemoryStore(), record_bytes_max=5000)
+        with pytest.raises(AuditUnavailable):
+            await audit.intent(intent("early"))
+        await audit.start()
+        with pytest.raises(AuditUnavailable) as refused:
+            await audit.intent(intent("q1", "x" * 6000))
+        assert refused.value.reason == "record too long"
+        with pytest.raises(ValueError, match="audit id"):
+            await audit.intent(intent('"}'))
+        await audit.stop()
+
+    asyncio.run(run())
