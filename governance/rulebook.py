@@ -200,7 +200,7 @@ def decode_policy(document: dict[str, Any]) -> Policy:
     """
     try:
         return _policy(dict(document))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest("This is not a policy.", reason=f"{type(error).__name__} in a policy") from None
 
 
@@ -281,5 +281,5 @@ def decode(data: bytes) -> Rulebook:
             limits=Limits(**d["limits"]),
             mask_key_id=d["mask_key_id"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest("This is not a rulebook.", reason=f"{type(error).__name__} in the rulebook") from None

@@ -33,7 +33,7 @@ from lambdas.control_plane.models import (
     page,
 )
 from lambdas.control_plane.resolver import ThreadedResolver
-from lambdas.control_plane.rulebook import build_rulebook
+from lambdas.control_plane.rulebook import Shelf
 from lambdas.control_plane.schemas import TableAnswer
 
 TABLES_MAX = 100_000
@@ -86,6 +86,7 @@ class CacheAnswer(Model):
 
 def register(app: ThreadedResolver, desk: Desk) -> None:
     """Add the routes."""
+    shelf = Shelf()
 
     @app.get(
         "/v1/nodes/rulebook",
@@ -100,9 +101,9 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     ) -> Response[str]:
         desk.node  # noqa: B018  only for a node
         with desk.store.read() as reader:
-            book = build_rulebook(reader, environment, desk.now())
-        headers: dict[str, str | list[str]] = {"ETag": book.etag}
-        if book.etag in (tag.strip() for tag in if_none_match.split(",")):
+            book, etag = shelf.take(reader, environment, desk.now())
+        headers: dict[str, str | list[str]] = {"ETag": etag}
+        if etag in (tag.strip() for tag in if_none_match.split(",")):
             # A load balancer wants a body; the door of a 304 sends none.
             return Response(status_code=304, headers=headers, body="", compress=False)
         return Response(status_code=200, content_type="application/json", headers=headers, body=encode(book).decode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from governance.errors import NotFound
 from governance.ports import ControlReader
 from governance.register import (
@@ -34,7 +36,7 @@ def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
     for record in reader.every(UserRecord, ""):
         user = record.for_node()
         if record.organization in suspended:
-            user = type(user)(user.id, user.email, user.organization, user.role, user.attributes, active=False)
+            user = dataclasses.replace(user, active=False)
         users.append(user)
     return Rulebook(
         environment=name,
@@ -50,3 +52,22 @@ def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
         limits=environment.limits,
         mask_key_id=environment.mask_key_id,
     )
+
+
+class Shelf:
+    """The last rulebook of each environment, kept until its version moves. Safe for threads: entries are whole."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, tuple[Rulebook, str]] = {}
+
+    def take(self, reader: ControlReader, name: str, now: str) -> tuple[Rulebook, str]:
+        """The rulebook as of `now`, and its ETag.
+
+        Raises:
+            NotFound: there is no such environment.
+        """
+        held = self._built.get(name)
+        if held is None or held[0].version != reader.version(name):
+            book = build_rulebook(reader, name, now)
+            held = self._built[name] = (book, book.etag)
+        return dataclasses.replace(held[0], issued_at=now), held[1]

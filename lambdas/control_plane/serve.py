@@ -262,6 +262,7 @@ def _response(answer: Mapping[str, Any]) -> web.Response:
     data = base64.b64decode(body) if answer["isBase64Encoded"] else str(body).encode()
     response = web.Response(status=answer["statusCode"], body=None if answer["statusCode"] == 304 else data)
     response.headers.popall("Content-Type", None)
+    response.headers["Server"] = "hatidata"
     for name, values in answer["multiValueHeaders"].items():
         for value in values:
             response.headers.add(name, value)
