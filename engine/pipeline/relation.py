@@ -1,0 +1,144 @@
+"""The secured relation: what stands in place of every reference to a base table (claims W4.1 to W4.11).
+
+    (SELECT <guard or mask of each column> FROM <base> AS hd WHERE <row filters>)
+
+The row filters see true values; everything the client wrote sees the columns of this SELECT. Functions are named
+through DuckDB's own schema and the column list comes from the catalog, never from `*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.pipeline.guard import Guards
+from governance.audit_record import PolicyVerdict
+from governance.errors import InvalidRequest, PermissionRefused
+from governance.masks import binds, masks_of, shown
+from governance.policies import Mask, MaskFunction, Policy, RowFilter
+from governance.policy_text import bind_filter
+from governance.principals import Principal
+from governance.sql_literals import identifier
+from governance.sql_types import is_text, normal
+from governance.tables import Column, Table, TableName, fold
+
+BASE = "hd"
+"""Alias of the base relation inside a secured one."""
+INNER_KEY = "hatidata_mask_inner"
+OUTER_KEY = "hatidata_mask_outer"
+"""Variables (BLOB, 64 bytes) the worker sets before it locks: the environment's mask key XOR-ed with HMAC's pads."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredTable:
+    """One table as one principal may read it."""
+
+    table: Table
+    shown: Table
+    """With the types the principal is shown."""
+    condition: str
+    """SQL of the row filters over `hd`, or empty when every row may be seen."""
+    masks: dict[str, Mask]
+    """By folded column name."""
+    verdicts: tuple[PolicyVerdict, ...]
+
+    def segments(self, guards: Guards, conjuncts: str = "") -> tuple[str | TableName, ...]:
+        """The SELECT in parentheses, as pieces around the base relation."""
+        columns = ", ".join(self._column(column, guards) for column in self.table.columns)
+        where = " AND ".join(part for part in (self.condition, conjuncts) if part)
+        tail = f" AS {BASE} WHERE {where})" if where else f" AS {BASE})"
+        return (f"(SELECT {columns} FROM ", self.table.name, tail)
+
+    def _column(self, column: Column, guards: Guards) -> str:
+        name = identifier(column.name)
+        value = f"{BASE}.{name}"
+        if self.condition and guards.covers(column.name):
+            value = f"CASE WHEN {self.condition} THEN {value} END"
+        mask = self.masks.get(fold(column.name))
+        if mask is None:
+            return f"{value} AS {name}"
+        return f"{mask_sql(mask, column.type, value)} AS {name}"
+
+    @property
+    def columns_masked(self) -> tuple[str, ...]:
+        """`schema.table.column` of each masked column."""
+        return tuple(f"{self.table.name}.{c.name}" for c in self.table.columns if fold(c.name) in self.masks)
+
+
+def mask_sql(mask: Mask, type_: str, value: str) -> str:
+    """The expression that shows `value` (SQL of type `type_`) under `mask`; total, NULL stays NULL."""
+    function = mask.function
+    text = value if is_text(normal(type_)) else f"CAST({value} AS VARCHAR)"
+    if function is MaskFunction.NULL or (
+        function is MaskFunction.FULL and not is_text(normal(type_)) and not mask.as_text
+    ):
+        return f"CASE WHEN FALSE THEN {value} END"  # NULL of the column's own type
+    if function is MaskFunction.FULL:
+        return f"CASE WHEN {value} IS NOT NULL THEN '***' END"
+    if function is MaskFunction.PARTIAL:
+        kept = max(0, int(mask.visible))
+        longer = f"system.main.length({text}) > {kept}"
+        shown_part = f'system.main."||"(\'***\', system.main."right"({text}, {kept}))' if kept else "'***'"
+        return f"CASE WHEN {value} IS NULL THEN NULL WHEN {longer} THEN {shown_part} ELSE '***' END"
+    if function is MaskFunction.HASH:
+        return f"system.main.sha256({text})"
+    inner = f"system.main.sha256(system.main.\"||\"(getvariable('{INNER_KEY}'), system.main.encode({text})))"
+    return f"system.main.sha256(system.main.\"||\"(getvariable('{OUTER_KEY}'), system.main.unhex({inner})))"
+
+
+def _row_condition(rules: list[RowFilter], table: Table, principal: Principal) -> str:
+    must = [r for r in rules if not r.permissive]
+    may = [r for r in rules if r.permissive]
+
+    def bound(rule: RowFilter) -> str:
+        try:
+            return bind_filter(rule.filter, table, principal.attribute, prefix=f"{BASE}.").sql
+        except InvalidRequest as error:
+            raise PermissionRefused(
+                f"A row filter on {table.name} cannot be applied.",
+                advice="Ask an administrator to look at the table's row filters.",
+                reason=f"row filter {rule.name}: {error.reason}",
+            ) from None
+
+    parts = [bound(rule) for rule in must]
+    if may:
+        parts.append("(" + " OR ".join(bound(rule) for rule in may) + ")")
+    return " AND ".join(f"({part})" for part in parts)
+
+
+def secure(table: Table, policies: Iterable[Policy], principal: Principal) -> SecuredTable:
+    """The table under every policy that binds `principal`.
+
+    Raises:
+        AttributeMissing: a row filter needs an attribute the principal does not carry.
+        PermissionRefused: a policy that does not fit the table; nothing is guessed.
+    """
+    verdicts: list[PolicyVerdict] = []
+    filters: list[RowFilter] = []
+    name = str(table.name)
+    mine = [p for p in policies if isinstance(p, RowFilter | Mask) and p.table.key == table.name.key]
+    masks = masks_of(mine, table, principal)
+    for rule in mine:
+        kind = "row_filter" if isinstance(rule, RowFilter) else "mask"
+        column = rule.column if isinstance(rule, Mask) else ""
+        if column and table.column(column) is None:
+            raise PermissionRefused(
+                f"A mask on {table.name} cannot be applied.",
+                advice="Ask an administrator to look at the table's masks.",
+                reason=f"mask {rule.name}: the table has no column {column!r}",
+            )
+        if not rule.applies_to.includes(principal):
+            continue
+        if not binds(rule, principal):
+            reason = f"role {principal.role.value} is exempt"
+            verdicts.append(PolicyVerdict(rule.name, kind, "exempt", reason, name, column))
+            continue
+        reason = "rows filtered" if isinstance(rule, RowFilter) else f"masked ({rule.function.value})"
+        if isinstance(rule, RowFilter):
+            filters.append(rule)
+        elif masks[fold(column)].id != rule.id:
+            reason = "a stricter mask holds"
+        verdicts.append(PolicyVerdict(rule.name, kind, "applied", reason, name, column))
+    return SecuredTable(
+        table, shown(table, mine, principal), _row_condition(filters, table, principal), masks, tuple(verdicts)
+    )
