@@ -1,4 +1,4 @@
-"""Functions that the catalog's DuckDB has beside DuckDB's own: look-ups over the image, and PostgreSQL's ways with text."""
+"""Functions of the catalog's DuckDB: look-ups over the image, and PostgreSQL's ways with text."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ Entry = tuple[str, Callable[..., Any], tuple[str, ...], str]
 
 SERIES_MAX = 1_000_000
 
-MACROS = (
-    "CREATE MACRO hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || ''''",
-    "CREATE MACRO hd_pg_substr(x, a, n) AS CASE WHEN n IS NULL THEN substr(x, greatest(a, 1))"
-    " ELSE substr(x, greatest(a, 1), greatest(n + least(a, 1) - 1, 0)) END",
-    "CREATE MACRO hd_vector_out(x) AS CASE WHEN x IS NULL THEN NULL ELSE"
-    " coalesce(list_aggregate(CAST(x AS VARCHAR[]), 'string_agg', ' '), '') END",
-    "CREATE MACRO hd_array_join(x, sep, missing) AS CASE WHEN x IS NULL THEN NULL ELSE coalesce(list_aggregate("
-    "list_filter(list_transform(CAST(x AS VARCHAR[]), lambda e: coalesce(e, missing)), lambda e: e IS NOT NULL),"
-    " 'string_agg', sep), '') END",
-    "CREATE MACRO hd_bounded_series(a, b, s := 1) AS CASE WHEN abs(CAST(b AS HUGEINT) - a) >"
-    f" {SERIES_MAX} THEN error('HD22023') ELSE generate_series(a, b, s) END",
-    "CREATE MACRO hd_setting_or_refuse(x, missing_ok) AS CASE WHEN x IS NULL AND NOT missing_ok THEN error('HD42704')"
-    " ELSE x END",
-    "CREATE MACRO hd_refuse_set_config(name, v) AS CASE WHEN name IS NULL AND v IS NULL THEN NULL ELSE error('HD0A000') END",
-)
+_MACRO_TEXT = f"""
+hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || '''';
+hd_pg_substr(x, a, n) AS CASE WHEN n IS NULL THEN substr(x, greatest(a, 1))
+    ELSE substr(x, greatest(a, 1), greatest(n + least(a, 1) - 1, 0)) END;
+hd_vector_out(x) AS CASE WHEN x IS NULL THEN NULL
+    ELSE coalesce(list_aggregate(CAST(x AS VARCHAR[]), 'string_agg', ' '), '') END;
+hd_array_join(x, sep, missing) AS CASE WHEN x IS NULL THEN NULL ELSE coalesce(list_aggregate(
+    list_filter(list_transform(CAST(x AS VARCHAR[]), lambda e: coalesce(e, missing)), lambda e: e IS NOT NULL),
+    'string_agg', sep), '') END;
+hd_bounded_series(a, b, s := 1) AS CASE WHEN abs(CAST(b AS HUGEINT) - a) > {SERIES_MAX} THEN error('HD22023')
+    ELSE generate_series(a, b, s) END;
+hd_setting_or_refuse(x, missing_ok) AS CASE WHEN x IS NULL AND NOT missing_ok THEN error('HD42704') ELSE x END;
+hd_refuse_set_config(name, v) AS CASE WHEN name IS NULL AND v IS NULL THEN NULL ELSE error('HD0A000') END
+"""
+MACROS = tuple(f"CREATE MACRO {body.strip()}" for body in _MACRO_TEXT.split(";\n"))
 
 
 def _array_out(items: list[str | None] | None) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling
 
 from engine.catalog.emulation import information_schema, types
 from engine.catalog.emulation.image import CatalogImage
@@ -44,7 +45,7 @@ _ = information_schema  # enters its rows
 
 @dataclass(frozen=True, slots=True)
 class CatalogRun:
-    """A statement ready to run: text with columns in the form the encoder sends, and what to tell the client of them."""
+    """A statement ready to run: text with columns in the form the encoder sends, and what the client is told."""
 
     sql: str
     columns: tuple[ResultColumn, ...]
@@ -84,7 +85,7 @@ def _sent(name: str, column: CatalogColumn, *, binary: bool) -> tuple[str, str]:
         return f"hd_{types.REG_TYPES[oid]}_out({name})", "VARCHAR"
     if oid in types.OID_LIKE:
         return f"CAST({name} AS INTEGER)", "INTEGER"
-    if element in types.REG_TYPES and not binary:
+    if element is not None and element in types.REG_TYPES and not binary:
         return f"list_transform({name}, lambda e: hd_{types.REG_TYPES[element]}_out(e))", "VARCHAR[]"
     if types.is_vector(oid) and not binary:
         return f"hd_vector_out({name})", "VARCHAR"
@@ -136,7 +137,10 @@ class CatalogInstance:
         self._connection.execute(f"CREATE SCHEMA {SCHEMA_PREFIX}pg_catalog")
         self._connection.execute(f"CREATE SCHEMA {SCHEMA_PREFIX}information_schema")
         for name, function, arguments, result in functions(Names(image)):
-            self._connection.create_function(name, function, list(arguments), result, null_handling="special")
+            parameters: list[Any] = list(arguments)
+            self._connection.create_function(
+                name, function, parameters, result, null_handling=FunctionNullHandling.SPECIAL
+            )
         for macro in MACROS:
             self._connection.execute(macro)
         self._connection.execute("SET autoinstall_known_extensions = false")

@@ -272,8 +272,8 @@ class ExpressionTranslator(Builder):
 
     def _texts(self, *values: Value) -> list[str]:
         done = []
-        for value in values:
-            value = settle(value, t.TEXT, self.parameters)
+        for untyped in values:
+            value = settle(untyped, t.TEXT, self.parameters)
             if not t.is_text(value.type):
                 raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
             done.append(value.sql)
@@ -312,7 +312,7 @@ class ExpressionTranslator(Builder):
             if left_element is None:
                 left = Value(f"[{cast(settle(left, element, self.parameters), element).sql}]", kind)
             if right_element is None:
-                if right.literal is not None and right.literal.startswith("{") or right.null:
+                if (right.literal is not None and right.literal.startswith("{")) or right.null:
                     right = settle(right, kind, self.parameters)
                 else:
                     right = Value(f"[{cast(settle(right, element, self.parameters), element).sql}]", kind)
@@ -413,7 +413,7 @@ class ExpressionTranslator(Builder):
         if isinstance(node.right, Query):
             text, kind = self.column_query(node.right, scope, t.TEXT if left.untyped else left.type)
             if t.element_of(kind) is None or left.type == kind:
-                if node.operator == "=" and not node.every or node.operator == "<>" and node.every:
+                if (node.operator == "=" and not node.every) or (node.operator == "<>" and node.every):
                     left, _ = self._pair(left, Value("", kind))
                     return Value(f"({left.sql} {'NOT ' if node.every else ''}IN ({text}))", t.BOOL)
                 right = Value(f"ARRAY({text})", t.array_of(kind))
@@ -427,7 +427,7 @@ class ExpressionTranslator(Builder):
         if element is None:
             raise CatalogRefused("42809", "ANY and ALL need an array.")
         left = settle(left, element, self.parameters)
-        simple = node.operator == "=" and not node.every or node.operator == "<>" and node.every
+        simple = (node.operator == "=" and not node.every) or (node.operator == "<>" and node.every)
         if simple and (t.duck(left.type) == t.duck(element) or common_type(left.type, element)):
             wide = right.sql if t.duck(left.type) == t.duck(element) else self._widen(left, right, element)
             text = f"list_contains({wide}, {left.sql})"
@@ -490,8 +490,7 @@ class ExpressionTranslator(Builder):
             kind = t.array_of(element) if shift else value.type
             text = f"list_slice({value.sql}, greatest({low} + {shift}, 1), greatest({high} + {shift}, 0))"
             return Value(text, kind, label=value.label, firm=value.firm)
-        assert node.index is not None
-        index = self.typed(node.index, scope, t.INT4)
+        index = self.typed(node.index or Literal("integer", "0"), scope, t.INT4)
         place = f"(CAST({index.sql} AS BIGINT) + {shift})"
         # Zero and negative places hold nothing in PostgreSQL; DuckDB would count from the end.
         text = f"(CASE WHEN {place} >= 1 THEN list_extract({value.sql}, {place}) END)"

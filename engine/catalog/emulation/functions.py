@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.tree import Call, Expr, Literal, Query, Sort
+from engine.catalog.emulation.tree import Call, Expr, Literal, Parameter, Query, Sort
 from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, quoted, settle
-from governance.errors import FunctionRefused, StatementRefused
+from governance.errors import StatementRefused
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -207,7 +207,7 @@ def _constants() -> None:
         ("inet_server_port", t.INT4, "CAST(NULL AS INTEGER)"),
         ("inet_client_addr", t.TEXT, _NULL_TEXT),
         ("inet_client_port", t.INT4, "CAST(NULL AS INTEGER)"),
-        ("pg_advisory_unlock_all", t.TEXT, "''"),
+        ("pg_advisory_unlock_all", t.VOID, "''"),
         ("pg_trigger_depth", t.INT4, "CAST(0 AS INTEGER)"),
         ("pg_conf_load_time", t.TIMESTAMPTZ, "now()"),
     ):
@@ -390,7 +390,7 @@ _privileges()
 
 
 def _session(slot: str, kind: int) -> Handler:
-    def handler(builder: Builder, node: Call, scope: Scope) -> Value:
+    def handler(builder: Builder, node: Call, _: Scope) -> Value:
         plain_call(node)
         if node.arguments:
             raise unknown_call(node)
@@ -457,22 +457,17 @@ def _set_config(builder: Builder, node: Call, scope: Scope) -> Value:
         raise unknown_call(node)
     name, value, local = node.arguments
     text = builder.typed(value, scope)
-    fixed_name = isinstance(name, Literal) and name.kind == "string"
-    fixed_local = isinstance(local, Literal) and local.kind == "boolean"
+    fixed = isinstance(name, Literal) and name.kind == "string" and isinstance(local, Literal)
     untyped = builder.translate(value, scope)
-    if not (fixed_name and fixed_local) or scope.sources or scope.parent is not None:
+    if not (isinstance(name, Literal) and isinstance(local, Literal) and fixed) or scope.sources or scope.parent:
         return Value(f"hd_refuse_set_config({builder.typed(name, scope).sql}, {text.sql})", t.TEXT)
-    assert isinstance(name, Literal)
-    assert isinstance(local, Literal)
-    from engine.catalog.emulation.tree import Parameter as ParameterNode
-
-    if isinstance(value, ParameterNode):
+    if isinstance(value, Parameter):
         wanted: str | int | None = value.number
     elif untyped.literal is not None or untyped.null:
         wanted = untyped.literal
     else:
         raise StatementRefused("set_config takes a constant or a parameter.")
-    builder.setting_writes.append(SettingWrite(name.text.lower(), wanted, local.text == "true"))
+    builder.setting_writes.append(SettingWrite(name.text.lower(), wanted, local.text in ("true", "t", "on", "1")))
     return Value(text.sql, t.TEXT)
 
 
@@ -571,8 +566,3 @@ def _json_build_object(builder: Builder, node: Call, scope: Scope) -> Value:
         raise unknown_call(node)
     texts = [builder.typed(a, scope).sql for a in node.arguments]
     return Value(f"CAST(json_object({', '.join(texts)}) AS VARCHAR)", t.JSON)
-
-
-@special("timezone", "to_char", "age")
-def _refused(builder: Builder, node: Call, scope: Scope) -> Value:
-    raise FunctionRefused("A function in the catalog query is not available.", position=node.position + 1)

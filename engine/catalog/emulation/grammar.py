@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from engine.catalog.emulation.lexer import Token, tokens
 from engine.catalog.emulation.tree import (
     ArrayList,
@@ -35,37 +38,16 @@ from engine.catalog.emulation.tree import (
     Unary,
     Window,
 )
+from engine.catalog.emulation.words import RESERVED, VALUE_WORDS, words
 from governance.errors import StatementRefused, SyntaxRefused, TextRefused
 
 NESTING_MAX = 60
 
-RESERVED = frozenset(
-    "all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create"
-    " current_catalog current_date current_role current_time current_timestamp current_user default deferrable desc"
-    " distinct do else end except false fetch for foreign from grant group having in initially intersect into lateral"
-    " leading limit localtime localtimestamp not null offset on only or order placing primary references returning"
-    " select session_user some symmetric table then to trailing true union unique user using variadic when where"
-    " window with".split()
-)
-"""Words that name nothing unless quoted."""
-
-NOT_AN_ALIAS = RESERVED | frozenset(
-    "authorization binary collation concurrently cross current_schema freeze full ilike inner is isnull join left like"
-    " natural notnull outer overlaps right similar tablesample verbose over filter".split()
-)
-"""Words that end a FROM item or a target rather than name it."""
-
-_VALUE_WORDS = frozenset(
-    "current_catalog current_date current_role current_schema current_time current_timestamp current_user localtime"
-    " localtimestamp session_user user".split()
-)
 _MULTI_WORD = {
     "double": ("precision",),
     "national": ("character", "char"),
 }
-_LITERAL_TYPES = frozenset(
-    "date time timetz timestamp timestamptz interval bool name oid text int4 int8 regclass".split()
-)
+_LITERAL_TYPES = words("date time timetz timestamp timestamptz interval bool name oid text int4 int8 regclass ")
 _OTHER_PRECEDENCE = 8
 _PRECEDENCE = {"+": 9, "-": 9, "*": 10, "/": 10, "%": 10, "^": 11}
 _COMPARISONS = frozenset(("=", "<", ">", "<=", ">=", "<>"))
@@ -250,16 +232,14 @@ class ExpressionParser:
         self.expect_mark(")")
         return In(left, found, negated)
 
-    def _quantified_or(self, operator: str, left: Expr, operand: object) -> Expr:
+    def _quantified_or(self, operator: str, left: Expr, operand: Callable[[], Expr]) -> Expr:
         if self.is_word("any", "some", "all") and self.is_mark("(", 1):
             every = self.take().text == "all"
             self.expect_mark("(")
             right: Expr | Query = self.query() if self.starts_query() else self.expression()
             self.expect_mark(")")
             return Quantified(operator, left, every, right)
-        assert callable(operand)
-        right_value: Expr = operand()
-        return Binary(operator, left, right_value)
+        return Binary(operator, left, operand())
 
     def _infix(self) -> tuple[str, int] | None:
         """The next infix operator of ordinary precedence and how many tokens it takes."""
@@ -298,7 +278,7 @@ class ExpressionParser:
             if precedence <= floor:
                 return left
             self._at += length
-            left = self._quantified_or(operator, left, lambda p=precedence: self._operators(p))
+            left = self._quantified_or(operator, left, partial(self._operators, precedence))
 
     def _prefixed(self) -> Expr:
         if self.is_mark("-") or self.is_mark("+"):
@@ -308,9 +288,8 @@ class ExpressionParser:
             operator = self.take().text
             value = self._prefixed()
             self._depth -= 1
-            if isinstance(value, Literal) and value.kind in ("integer", "number") and operator == "-":
-                if not value.text.startswith("-"):
-                    return Literal(value.kind, "-" + value.text)
+            if isinstance(value, Literal) and operator == "-" and value.kind in ("integer", "number"):
+                return Literal(value.kind, value.text[1:] if value.text.startswith("-") else "-" + value.text)
             return Unary(operator, value)
         return self._postfixed()
 
@@ -435,7 +414,7 @@ class ExpressionParser:
             type_name = self.type_name()
             self.expect_mark(")")
             return Cast(value, type_name)
-        if word in _VALUE_WORDS and not self.is_mark("(", 1) and not self.is_mark(".", 1):
+        if word in VALUE_WORDS and not self.is_mark("(", 1) and not self.is_mark(".", 1):
             self._at += 1
             return Call((word,), position=position)
         if word in ("extract", "substring", "trim", "position") and self.is_mark("(", 1):
@@ -625,7 +604,7 @@ class ExpressionParser:
             self.expect_word("time")
             self.expect_word("zone")
         dimensions = 0
-        while self.is_mark("[") and (self.is_mark("]", 1) or self.peek(1).kind == "integer" and self.is_mark("]", 2)):
+        while self.is_mark("[") and (self.is_mark("]", 1) or (self.peek(1).kind == "integer" and self.is_mark("]", 2))):
             self._at += 2 if self.is_mark("]", 1) else 3
             dimensions += 1
         if self.accept_word("array"):

@@ -66,7 +66,7 @@ def _column(image: CatalogImage, schema: str, table: str, number: int, fact: Col
     row: dict[str, Any] = {
         "table_catalog": image.database, "table_schema": schema, "table_name": table, "column_name": fact.name,
         "ordinal_position": number, "is_nullable": "YES",
-        "data_type": "ARRAY" if kind.category == "A" and kind.length == -1 and kind.element else format_type(fact.oid, None),
+        "data_type": "ARRAY" if kind.category == "A" and kind.element else format_type(fact.oid, None),
         "udt_catalog": image.database, "udt_schema": "pg_catalog", "udt_name": kind.name,
         "dtd_identifier": str(number), "is_self_referencing": "NO", "is_identity": "NO", "identity_cycle": "NO",
         "is_generated": "NEVER", "is_updatable": "NO",
@@ -111,7 +111,8 @@ def _columns(image: CatalogImage) -> Iterator[Row]:
 def _character_sets(image: CatalogImage) -> Iterator[Row]:
     yield {
         "character_set_name": "UTF8", "character_repertoire": "UCS", "form_of_use": "UTF8",
-        "default_collate_catalog": image.database, "default_collate_schema": "pg_catalog", "default_collate_name": "default",
+        "default_collate_catalog": image.database, "default_collate_schema": "pg_catalog",
+        "default_collate_name": "default",
     }  # fmt: skip
 
 
@@ -127,8 +128,9 @@ def _column_grants(image: CatalogImage) -> Iterator[Row]:
     for relation in image.relations:
         for column in relation.columns:
             yield {
-                "grantor": OWNER, "grantee": image.user, "table_catalog": image.database, "table_schema": relation.schema,
-                "table_name": relation.name, "column_name": column.name, "privilege_type": "SELECT", "is_grantable": "NO",
+                "grantor": OWNER, "grantee": image.user, "table_catalog": image.database,
+                "table_schema": relation.schema, "table_name": relation.name, "column_name": column.name,
+                "privilege_type": "SELECT", "is_grantable": "NO",
             }  # fmt: skip
 
 

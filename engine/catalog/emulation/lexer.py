@@ -159,9 +159,9 @@ def _next(text: str, at: int) -> tuple[Token, int]:
         return Token("quoted", value, at), end
     match = _NAME.match(text, at)
     if match:
-        if text[match.end() : match.end() + 1] == "'" or text[match.end() : match.end() + 2] in ("&'", '&"'):
-            if match.group() in ("b", "B", "x", "X", "u", "U"):
-                raise SyntaxRefused("Bit strings and Unicode strings are not supported here.", position=at + 1)
+        follows = text[match.end() : match.end() + 2]
+        if (follows[:1] == "'" or follows in ("&'", '&"')) and match.group() in ("b", "B", "x", "X", "u", "U"):
+            raise SyntaxRefused("Bit strings and Unicode strings are not supported here.", position=at + 1)
         return Token("name", fold_name(match.group()), at), match.end()
     match = _NUMBER.match(text, at)
     if match and (c != "." or text[at + 1 : at + 2].isdigit()):

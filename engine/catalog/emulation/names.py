@@ -6,14 +6,15 @@ import re
 from functools import cached_property
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.grammar import RESERVED
 from engine.catalog.emulation.image import DEFAULT_SCHEMA, CatalogImage
 from engine.catalog.emulation.lexer import fold_name
+from engine.catalog.emulation.words import RESERVED
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 _DISPLAY = {
     t.BOOL: "boolean", t.CHAR: '"char"', t.INT8: "bigint", t.INT2: "smallint", t.INT4: "integer", t.FLOAT4: "real",
-    t.FLOAT8: "double precision", t.BPCHAR: "character", t.VARCHAR: "character varying", 1560: "bit", 1562: "bit varying",
+    t.FLOAT8: "double precision", t.BPCHAR: "character", t.VARCHAR: "character varying", 1560: "bit",
+    1562: "bit varying",
     t.NUMERIC: "numeric", t.TIME: "time without time zone", 1266: "time with time zone",
     t.TIMESTAMP: "timestamp without time zone", t.TIMESTAMPTZ: "timestamp with time zone",
 }  # fmt: skip
@@ -177,7 +178,7 @@ class Names:
         lowered = fold_name(name)
         oid = _READ.get(lowered, 0)
         if not oid:
-            parts = split_name(name) if lowered not in ("double precision",) else ["float8"]
+            parts = split_name(name) if lowered != "double precision" else ["float8"]
             if parts[:-1] not in ([], ["pg_catalog"]):
                 raise NameUnknown("42704")
             try:
@@ -299,5 +300,4 @@ class Names:
         if row is None:
             return None
         kinds = row["proargtypes"]
-        assert isinstance(kinds, list)
-        return ", ".join(format_type(int(k), None) or "" for k in kinds)
+        return ", ".join(format_type(int(k), None) or "" for k in kinds) if isinstance(kinds, list) else ""

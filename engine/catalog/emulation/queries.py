@@ -68,11 +68,10 @@ class Body:
 class QueryTranslator(ExpressionTranslator):
     """Translates whole queries."""
 
-    def __init__(self, parameters: Parameters, known: Callable[[str, str], bool] | None = None) -> None:
+    def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters)
         self.relations: set[tuple[str, str]] = set()
         self.setting_writes: list[SettingWrite] = []
-        del known
 
     # ------------------------------------------------------------ queries as values
 
@@ -111,17 +110,16 @@ class QueryTranslator(ExpressionTranslator):
             body = self._select(node.body, scope, node.order)
         else:
             body = self._set_or_values(node.body, scope, node.order)
-        tail = self._limits(node, scope)
+        tail = self._limits(node)
 
         def render(columns: list[Value]) -> str:
             return f"{prefix}{body.render(columns)}{tail}"
 
         return Body(body.columns, render)
 
-    def _limits(self, node: Query, scope: Scope) -> str:
+    def _limits(self, node: Query) -> str:
         tail = ""
         empty = Scope(parent=None)
-        del scope
         if node.limit is not None:
             tail += f" LIMIT {cast(self.typed(node.limit, empty, t.INT8), t.INT8).sql}"
         if node.offset is not None:
@@ -134,8 +132,11 @@ class QueryTranslator(ExpressionTranslator):
         texts = []
         for common in node.commons:
             internal = self.alias("w")
-            recursive = node.recursive and isinstance(common.query.body, SetOperation)
-            text = self._recursive(common, internal, scope) if recursive else self._common(common, internal, scope)
+            body = common.query.body
+            if node.recursive and isinstance(body, SetOperation):
+                text = self._recursive(common, body, internal, scope)
+            else:
+                text = self._common(common, internal, scope)
             width = len(scope.commons[common.name].columns)
             texts.append(f"{internal}({', '.join(f'c{i + 1}' for i in range(width))}) AS ({text})")
         return f"WITH {'RECURSIVE ' if node.recursive else ''}{', '.join(texts)} "
@@ -155,9 +156,7 @@ class QueryTranslator(ExpressionTranslator):
         self._declare(common, internal, body.columns, types, scope)
         return text
 
-    def _recursive(self, common: Common, internal: str, scope: Scope) -> str:
-        operation = common.query.body
-        assert isinstance(operation, SetOperation)
+    def _recursive(self, common: Common, operation: SetOperation, internal: str, scope: Scope) -> str:
         if operation.operator != "union" or common.query.order or common.query.limit or common.query.commons:
             return self._common(common, internal, scope)
         left = self.query(operation.left, scope)
@@ -174,27 +173,20 @@ class QueryTranslator(ExpressionTranslator):
     def _select(self, node: Select, scope: Scope, order: tuple[Sort, ...]) -> Body:
         source = ", ".join(self._from(item, scope) for item in node.sources)
         columns: list[Value] = []
-        nodes: list[Expr | None] = []
         for target in node.targets:
             if isinstance(target.value, Star):
                 for column in scope.star(target.value.parts):
                     columns.append(
                         Value(column.sql, column.type, label=column.name, firm=True, modifier=column.modifier)
                     )
-                    nodes.append(None)
                 continue
             value = self.translate(target.value, scope)
             columns.append(replace(value, label=target.name or value.label))
-            nodes.append(target.value)
-        named = (
-            [target.name for target in node.targets] if not any(isinstance(x.value, Star) for x in node.targets) else []
-        )
         where = f" WHERE {self.condition(node.where, scope)}" if node.where is not None else ""
         having = f" HAVING {self.condition(node.having, scope)}" if node.having is not None else ""
         group = self._group(node.group, columns, scope)
         sorts = [self._sort(s, columns, scope, bool(node.distinct and not node.distinct_on)) for s in order]
         on = ", ".join(self._distinct_on(e, columns, scope) for e in node.distinct_on)
-        del nodes, named
 
         def render(done: list[Value]) -> str:
             head = "SELECT "
@@ -446,8 +438,7 @@ class QueryTranslator(ExpressionTranslator):
         if using or item.natural:
             condition = self._using(using, lefts, rights, scope, item.kind)
         else:
-            assert item.on is not None
-            condition = self.condition(item.on, scope)
+            condition = self.condition(item.on, scope) if item.on is not None else "TRUE"
         return f"({left} {item.kind.upper()} JOIN {right} ON {condition})"
 
     def _using(self, names: tuple[str, ...], lefts: list[Source], rights: list[Source], scope: Scope, kind: str) -> str:

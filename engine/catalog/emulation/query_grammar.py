@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.catalog.emulation.grammar import NESTING_MAX, NOT_AN_ALIAS, ExpressionParser
+from engine.catalog.emulation.grammar import NESTING_MAX, ExpressionParser
 from engine.catalog.emulation.tree import (
     Call,
     Cast,
@@ -21,6 +21,7 @@ from engine.catalog.emulation.tree import (
     Target,
     Values,
 )
+from engine.catalog.emulation.words import NOT_AN_ALIAS
 from governance.errors import StatementRefused, TextRefused
 
 
@@ -108,7 +109,7 @@ class QueryParser(ExpressionParser):
                 return tuple(found)
 
     def _set_operations(self, floor: int) -> Select | Values | SetOperation | Query:
-        left = self._operand()
+        left: Select | Values | SetOperation | Query = self._operand()
         while self.is_word("union", "except", "intersect"):
             strength = 2 if self.is_word("intersect") else 1
             if strength <= floor:
@@ -145,7 +146,8 @@ class QueryParser(ExpressionParser):
         return items
 
     def _select(self) -> Select:
-        distinct, distinct_on = False, ()
+        distinct_on: tuple[Expr, ...] = ()
+        distinct = False
         if self.accept_word("distinct"):
             distinct = True
             if self.accept_word("on"):
@@ -206,7 +208,8 @@ class QueryParser(ExpressionParser):
                     raise self.error()
                 return left
             right = self._from_operand_joined()
-            on, using = None, ()
+            on: Expr | None = None
+            using: tuple[str, ...] = ()
             if self.accept_word("on"):
                 on = self.expression()
             elif self.accept_word("using"):

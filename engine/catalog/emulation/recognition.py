@@ -11,14 +11,16 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.lexer import tokens
 from engine.catalog.emulation.query_grammar import parse
 from engine.catalog.emulation.tree import Call, Cast, Common, FunctionRef, Query, TableRef
+from engine.catalog.emulation.words import words
 from governance.errors import Refusal
 
 SCHEMAS = ("pg_catalog", "information_schema")
-_SESSION_FUNCTIONS = frozenset(
-    "version current_schema current_schemas current_database current_catalog current_user session_user user current_role"
-    " current_setting set_config format_type obj_description col_description shobj_description txid_current acldefault"
-    " getdatabaseencoding row_security_active inet_server_addr inet_server_port inet_client_addr inet_client_port"
-    " quote_ident parse_ident to_regclass to_regtype to_regproc to_regnamespace to_regrole _pg_expandarray".split()
+_SESSION_FUNCTIONS = words(
+    "version current_schema current_schemas current_database current_catalog current_user session_user user "
+    "current_role current_setting set_config format_type obj_description col_description shobj_description "
+    "txid_current acldefault getdatabaseencoding row_security_active inet_server_addr inet_server_port "
+    "inet_client_addr inet_client_port quote_ident parse_ident to_regclass to_regtype to_regproc to_regnamespace "
+    "to_regrole _pg_expandarray "
 )
 _PREFIXES = ("pg_", "has_")
 _TYPES = frozenset({t.OID, t.NAME, t.XID, *t.REG_TYPES})
@@ -78,7 +80,7 @@ def _session_function(name: str) -> bool:
 
 
 def _reads_catalog_though_unparsed(text: str) -> bool:
-    """Whether a text this room cannot parse still names a system relation after FROM or JOIN: then its refusal is ours."""
+    """Whether a text this room cannot parse still names a system relation in FROM: then its refusal is ours."""
     try:
         found = tokens(text)
     except Refusal:
@@ -95,8 +97,10 @@ def _reads_catalog_though_unparsed(text: str) -> bool:
 
 @lru_cache(maxsize=2048)
 def is_catalog_query(text: str) -> bool:
-    """Whether this room answers `text`: every relation it names is a system relation, or it names none and calls a
-    session function. A text that mixes user tables with system relations is not; nor is one that is not a query.
+    """Whether this room answers `text`.
+
+    It does when every relation it names is a system relation, or it names none and calls a session function. A text
+    that mixes user tables with system relations is not; nor is one that is not a query.
     """
     if not _HINT.search(text):
         return False

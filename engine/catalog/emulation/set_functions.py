@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import (
     ANY,
+    FUNCTIONS,
     Builder,
     Handler,
     argument,
     plain_call,
     special,
     unknown_call,
-    FUNCTIONS,
 )
 from engine.catalog.emulation.tree import Call
 from engine.catalog.emulation.values import CatalogRefused, Value, cast, settle
@@ -136,11 +136,13 @@ def rows_of(builder: Builder, node: Call, scope: Scope) -> SetOfRows:
             )
             return SetOfRows(items, fields)
         return SetOfRows(items, ((column, f"CAST({{item}} AS {t.duck(kind)})", kind),))
-    value = FUNCTIONS[name](builder, node, scope) if name in FUNCTIONS else None
-    if value is None or value.returns_set:
+    if name not in FUNCTIONS:
         raise unknown_call(node)
-    value = settle(value, t.TEXT, builder.parameters)
-    return SetOfRows(f"[{value.sql}]", ((name, "{item}", value.type),))
+    single = FUNCTIONS[name](builder, node, scope)
+    if single.returns_set:
+        raise unknown_call(node)
+    single = settle(single, t.TEXT, builder.parameters)
+    return SetOfRows(f"[{single.sql}]", ((name, "{item}", single.type),))
 
 
 # ---------------------------------------------------------------- arrays

@@ -26,6 +26,7 @@ RECORD, UUID, JSONB, REGNAMESPACE, REGROLE, TEXT_ARRAY, NAME_ARRAY, OID_ARRAY = 
     1028,
 )
 BOOL_ARRAY, INT2_ARRAY, INT4_ARRAY, INT8_ARRAY = 1000, 1005, 1007, 1016
+VOID = 2278
 EXPANDED = 1
 """Our own id for the (x, n) pairs of information_schema._pg_expandarray; never sent to a client."""
 
@@ -152,7 +153,7 @@ def named(name: str, *, exact: bool = False) -> PgType:
         StatementRefused: no such type.
     """
     found = types_by_name().get(name if exact else _ALIASES.get(name, name))
-    if found is None or found.kind == "p" and found.name not in ("anyarray", "record"):
+    if found is None or (found.kind == "p" and found.name not in ("anyarray", "record")):
         raise StatementRefused("A type in the catalog query does not exist.")
     return found
 

@@ -1,0 +1,164 @@
+"""The worker's operation `catalog`: run a translated catalog query on its image's instance and encode the rows."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from engine.catalog.emulation import types
+from engine.catalog.emulation.image import CatalogImage
+from engine.catalog.emulation.statement import CatalogColumn
+from engine.catalog.emulation.values import array_items
+from engine.encoder import plan
+from engine.encoder.copy import CopyOptions, copy_encoder
+from engine.encoder.parameters import ParameterValue, decode
+from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
+from engine.executor.messages import Bound, Kind, Request, reply
+from governance.errors import EngineFailed, Refusal
+
+BATCH_ROWS = 20_000
+IMAGE_MISSING = "catalog image missing"
+_INSTANCES = CatalogInstances()
+
+
+def _malformed() -> EngineFailed:
+    return EngineFailed("A parameter is not a value of its type.", kind="parameter")
+
+
+def parameter(bound: Bound) -> Any:
+    """A client's parameter as the value that DuckDB binds.
+
+    Object ids come in four bytes, names as text; a reg* type may come as either and is bound as text. Other types are
+    the encoder's.
+
+    Raises:
+        Refusal: malformed.
+    """
+    oid = bound.oid or types.TEXT
+    if bound.data is None:
+        return None
+    if oid in types.OID_LIKE:
+        if bound.format == 1:
+            if len(bound.data) != 4:
+                raise _malformed()
+            number = int.from_bytes(bound.data)
+            return str(number) if oid in types.REG_TYPES else number
+        text = _text(bound.data)
+        if oid in types.REG_TYPES:
+            return text
+        if not text.strip().isdigit() or len(text) > 12:
+            raise _malformed()
+        return int(text)
+    element = types.element_of(oid)
+    if element is not None and (element in types.OID_LIKE or types.duck(element) == "VARCHAR" or types.is_vector(oid)):
+        return _array(bound, element)
+    if types.duck(oid) == "VARCHAR":
+        data = bound.data[1:] if oid == types.JSONB and bound.format == 1 else bound.data
+        return _text(data)
+    return decode(ParameterValue(bound.data, bound.format, bound.oid), types.duck(oid))
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise _malformed() from None
+
+
+def _array(bound: Bound, element: int) -> list[Any]:
+    """A one-dimensional array of ids or texts."""
+    data = bound.data or b""
+    if bound.format == 0:
+        found = array_items(_text(data)) if data[:1] == b"{" else list(_text(data).split())
+        items: list[bytes | None] = [None if item is None else item.encode() for item in found]
+        form = 0
+    else:
+        items, form = _binary_items(data), 1
+    if element in types.INTEGERS and form == 1:
+        return [None if item is None else int.from_bytes(item, signed=True) for item in items]
+    kind = types.INT8 if element in types.INTEGERS else element
+    return [parameter(Bound(item, form, types.OID if kind == types.INT8 else kind, "")) for item in items]
+
+
+def _binary_items(data: bytes) -> list[bytes | None]:
+    if len(data) < 12:
+        raise _malformed()
+    dimensions = struct.unpack_from(">i", data)[0]
+    if dimensions == 0:
+        return []
+    if dimensions != 1 or len(data) < 20:
+        raise _malformed()
+    count, at, items = struct.unpack_from(">i", data, 12)[0], 20, list[bytes | None]()
+    for _ in range(count):
+        if at + 4 > len(data):
+            raise _malformed()
+        length = struct.unpack_from(">i", data, at)[0]
+        at += 4
+        if length < 0:
+            items.append(None)
+            continue
+        if at + length > len(data):
+            raise _malformed()
+        items.append(data[at : at + length])
+        at += length
+    return items
+
+
+def _instance(extra: dict[str, Any]) -> CatalogInstance:
+    found = _INSTANCES.held(extra["key"])
+    if found is None:
+        if "image" not in extra:
+            raise EngineFailed("The catalog is not ready.", kind="internal", reason=IMAGE_MISSING)
+        found = _INSTANCES.add(CatalogImage.from_document(extra["image"]))
+    return found
+
+
+def run(
+    instance: CatalogInstance, request: Request, announce: Callable[[Any], None], cursor: Any = None
+) -> Iterator[tuple[memoryview, int]]:
+    """Frames of the rows of `request`; `announce` gets the columns first.
+
+    Raises:
+        Refusal: what a catalog function refused, or a value out of bounds.
+    """
+    extra = request.extra
+    columns = [CatalogColumn(*c) for c in extra["columns"]]
+    instance.fill([(schema, name) for schema, name in extra["relations"]])
+    copying = request.row_format != "datarow"
+    binary = request.row_format == "copy_binary"
+    prepared = prepare(request.sql, columns, [1] if binary else () if copying else request.formats)
+    zone = str(request.row_options.get("time_zone", "UTC"))
+    way: Any
+    if copying:
+        options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
+        copy_options = CopyOptions.parse(request.row_format.removeprefix("copy_"), options)
+        way = copy_encoder(prepared.columns, copy_options, timezone=zone)
+    else:
+        way = plan(prepared.columns, request.formats, timezone=zone)
+    sql = way.wrap(prepared.sql)
+    values = {f"p{i}": parameter(bound) for i, bound in enumerate(request.parameters, 1)}
+    cursor = cursor or instance.cursor()
+    try:
+        result = cursor.execute(sql, instance.used(sql, {**values, **extra["session"]}))
+        announce(prepared.columns)
+        for batch in result.to_arrow_reader(BATCH_ROWS):
+            yield from way.frames(batch)
+    except Refusal:
+        raise
+    except Exception as error:
+        refused = refusal_of(error)
+        if refused is None:
+            raise
+        raise refused from None
+    finally:
+        cursor.close()
+
+
+def catalog(_shared: Any, _cursor: Any, request: Request, send: Callable[[bytes], None]) -> Iterator[Any]:
+    """The operation, as `engine.executor.operations` lists it."""
+
+    def announce(columns: Any) -> None:
+        send(reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns]))
+
+    yield from run(_instance(request.extra), request, announce)
