@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 from engine.settings import ConnectionLimits
 from engine.wire.framing import FrameLimits, Framer
@@ -50,9 +51,8 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport and set its limits."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - listeners here are streams
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes_max)
+        self._transport = stream = cast("asyncio.Transport", transport)
+        stream.set_write_buffer_limits(high=self._limits.write_buffer_bytes_max)
 
     def data_received(self, data: bytes) -> None:
         """Feed the framer; stop reading when much is waiting already."""
