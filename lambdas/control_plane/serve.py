@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import importlib
 import logging
 import ssl
 from collections.abc import Mapping
@@ -21,10 +20,10 @@ from typing import Any
 from aiohttp import web
 
 from governance.errors import BodyTooLarge, DeadlineExceeded, Refusal, TooManyRequests
-from governance.ports import QueryAuditSearch
 from lambdas.control_plane.answers import error_answer
 from lambdas.control_plane.handler import Handler, make_handler
 from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUBJECT, new_request_id
+from local.audit_search import AuditSearch
 from local.clock import SystemClock
 from local.control_store import SqliteControlStore
 
@@ -33,6 +32,8 @@ _LOG = logging.getLogger("hatidata.control_plane")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 THREADS = 8
+SEARCH_THREADS = 2
+"""Searches of the query audit take seconds; they have threads of their own, so that nodes never wait for them."""
 WAITING_MAX = 256
 """Requests that wait or are worked on; the next is refused."""
 REQUEST_DEADLINE_S = 30.0
@@ -47,14 +48,12 @@ class RunningControlPlane:
 
     port: int
     _runner: web.AppRunner
-    _pool: ThreadPoolExecutor
-    _store: SqliteControlStore
+    _resources: contextlib.ExitStack
 
     async def stop(self) -> None:
         """Stop listening, let requests under way end within seconds, close the store."""
         await self._runner.cleanup()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._store.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._resources.close)
 
 
 async def start_control_plane(
@@ -81,9 +80,18 @@ async def start_control_plane(
     """
     context = tls_context(tls_dir)
     changed = _Changed(asyncio.get_running_loop())
+    resources = contextlib.ExitStack()
     store = SqliteControlStore(store_path, on_change=changed.tell)
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="control-plane")
-    door = _Door(make_handler(store, SystemClock(), queries=_search(audit_path)), pool, changed)
+    resources.callback(store.close)
+    queries = AuditSearch(audit_path) if audit_path is not None else None
+    if queries is not None:
+        resources.callback(queries.close)
+    pools = _Pools(
+        ThreadPoolExecutor(THREADS, thread_name_prefix="control-plane"),
+        ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="audit-search"),
+    )
+    resources.callback(pools.shutdown)
+    door = _Door(make_handler(store, SystemClock(), queries=queries), pools, changed)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", door.serve)
     runner = web.AppRunner(
@@ -100,10 +108,9 @@ async def start_control_plane(
         await site.start()
     except BaseException:
         await runner.cleanup()
-        pool.shutdown()
-        store.close()
+        resources.close()
         raise
-    return RunningControlPlane(int(runner.addresses[0][1]), runner, pool, store)
+    return RunningControlPlane(int(runner.addresses[0][1]), runner, resources)
 
 
 def tls_context(tls_dir: Path) -> ssl.SSLContext:
@@ -116,14 +123,19 @@ def tls_context(tls_dir: Path) -> ssl.SSLContext:
     return context
 
 
-def _search(audit_path: Path | None) -> QueryAuditSearch | None:
-    if audit_path is None:
-        return None
-    try:
-        search: QueryAuditSearch = importlib.import_module("local.audit_search").AuditSearch(audit_path)
-    except ModuleNotFoundError:
-        return None
-    return search
+@dataclass(frozen=True)
+class _Pools:
+    usual: ThreadPoolExecutor
+    searches: ThreadPoolExecutor
+
+    def of(self, path: str) -> ThreadPoolExecutor:
+        """The threads that serve this path."""
+        return self.searches if path.endswith("/audit/queries") else self.usual
+
+    def shutdown(self) -> None:
+        """Let what runs end, drop what waits."""
+        for pool in (self.usual, self.searches):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Changed:
@@ -149,9 +161,9 @@ class _Changed:
 class _Door:
     """Turns HTTP requests into load-balancer events and their answers back."""
 
-    def __init__(self, handler: Handler, pool: ThreadPoolExecutor, changed: _Changed) -> None:
+    def __init__(self, handler: Handler, pools: _Pools, changed: _Changed) -> None:
         self._handler = handler
-        self._pool = pool
+        self._pools = pools
         self._changed = changed
         self._present = 0
 
@@ -181,7 +193,7 @@ class _Door:
         ends = loop.time() + wait_s
         while True:
             changed = self._changed.next()
-            answer = await loop.run_in_executor(self._pool, self._handler, event, None)
+            answer = await loop.run_in_executor(self._pools.of(event["path"]), self._handler, event, None)
             left = ends - loop.time()
             if answer["statusCode"] != 304 or left <= 0:
                 return answer
