@@ -21,6 +21,7 @@ from cli import (
     users,
     views,
 )
+from cli.demo import verb as demo
 from cli.exits import INTERRUPTED, Unreachable, UsageWrong, explain
 from governance.errors import Refusal
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("apply")(state.apply)
+app.command("demo")(demo.demo)
 app.command("whoami")(identity.whoami)
 app.add_typer(organizations.app, name="organizations")
 app.add_typer(schemas.app, name="schemas")

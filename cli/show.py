@@ -7,9 +7,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_PIPED_WIDTH = 200
+"""Where no terminal says how wide it is, rows should stay on one line."""
 
 
 def as_json(document: Any) -> None:
@@ -20,14 +24,14 @@ def as_json(document: Any) -> None:
 
 def as_table(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, empty: str = "Nothing to show.") -> None:
     """Print `columns` of `rows`; a column's name is the key, its underscores shown as spaces."""
-    table = Table(show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     count = 0
     for row in rows:
         count += 1
         table.add_row(*(Text(cell(row.get(column))) for column in columns))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     if count:
         console.print(table)
     else:

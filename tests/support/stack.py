@@ -28,6 +28,8 @@ import httpx
 import psycopg
 import yaml
 
+from local.home import Home, RunningParts
+
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 VERB_TIMEOUT_S = 60.0
@@ -192,7 +194,7 @@ class Stack:
 COMMAND = (sys.executable, "-m", "cli.main")
 
 
-def hatidata(*arguments: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:  # noqa: B006
+def hatidata(*arguments: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
     """Run the `hatidata` command as a user does; never raises for its exit code."""
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=VERB_TIMEOUT_S, cwd=PROJECT,
@@ -229,3 +231,25 @@ def running_stack(
         yield stack
     finally:
         stack.stop()
+
+
+@contextmanager
+def running_control_plane(folder: Path, *, organization: str = "Acme") -> Iterator[Stack]:
+    """The control plane of a new home, without a node: enough for the administering verbs."""
+    home = folder / "home"
+    stack = Stack(home=home, data="", owner_key=make_home(home, organization=organization))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.control_process", str(home), "127.0.0.1", "0"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT, env=_environment({}),
+    )  # fmt: skip
+    with process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise StackFailed("the control plane did not start")
+            stack.control_url = f"https://127.0.0.1:{json.loads(line)['port']}"
+            Home(home).announce(RunningParts(url=stack.control_url, pid=process.pid))
+            yield stack
+        finally:
+            process.communicate(timeout=STOP_TIMEOUT_S)
