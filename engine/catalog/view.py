@@ -43,6 +43,21 @@ class PrincipalCatalog:
         facts = repr((lake_version, rulebook.version, principal.organization, principal.allowed_tables))
         self.version = hashlib.sha256(facts.encode()).hexdigest()[:16]
 
+    @property
+    def principal(self) -> Principal:
+        """Whose catalog this is."""
+        return self._principal
+
+    @property
+    def organization(self) -> str:
+        """The principal's organization, whose workers answer catalog queries."""
+        return self._principal.organization
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """The rulebook it was made with."""
+        return self._rulebook
+
     def resolve(self, schema: str | None, name: str) -> Table | View | None:
         """The table or view of that name, or None; without a schema only `main` is looked into."""
         key = (fold(schema) if schema is not None else "main", fold(name))
