@@ -63,7 +63,8 @@ async def serve_home(home: Home, settings: ServeSettings) -> None:
         Unreachable: the control plane did not start.
         OSError: a port is taken.
     """
-    from engine.node import NodeAddress, run_node  # late: no other verb waits for it
+    from engine.__main__ import run_node  # late: no other verb waits for it
+    from engine.node import NodeAddress
 
     from engine.settings import NodeSettings
 
