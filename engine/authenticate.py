@@ -30,6 +30,7 @@ from governance.rulebook import Key, Rulebook
 KEY_BYTES_MAX = 256
 _VERIFIED_MAX = 10_000
 _SOURCES_MAX = 50_000
+_USES_MAX = 1000
 AGENT_ID = "hatidata.agent_id"
 AGENT_FRAMEWORK = "hatidata.agent_framework"
 
@@ -98,6 +99,7 @@ class Authenticator:
         self._failures = _Failures(limits, monotonic)
         self._pool = ThreadPoolExecutor(limits.argon2_workers, thread_name_prefix="argon2")
         self._waiting = 0
+        self._uses: dict[str, str] = {}
         keeper.on_change.append(self._forget)
 
     def _forget(self, _rulebook: Rulebook) -> None:
@@ -130,7 +132,14 @@ class Authenticator:
                 advice="Databases are named after environments; use the environment of your key.",
             )
         check_claims(identity.key, claims or {})
+        if len(self._uses) < _USES_MAX:
+            self._uses[identity.key.id] = self._clock.now().isoformat()
         return identity
+
+    def take_uses(self) -> dict[str, str]:
+        """When keys were last used to log in, since the last call: key id -> RFC 3339."""
+        uses, self._uses = self._uses, {}
+        return uses
 
     async def _identify(self, password: bytes, source_ip: str) -> Identity:
         rulebook = self._keeper.current()

@@ -30,7 +30,8 @@ class RulebookAnswer:
 class ControlLink:
     """Calls under `/v1/nodes/`."""
 
-    def __init__(self, url: str, context: ssl.SSLContext, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, context: ssl.SSLContext, environment: str, *, timeout_s: float = 5.0) -> None:
+        self._environment = environment
         self._client = httpx.AsyncClient(
             base_url=url, verify=context, timeout=timeout_s, trust_env=False, follow_redirects=False,
             limits=httpx.Limits(max_connections=4, max_keepalive_connections=2),
@@ -43,8 +44,9 @@ class ControlLink:
             ControlLinkFailed: no usable answer.
         """
         headers = {"If-None-Match": etag} if etag else {}
+        params = {"environment": self._environment}
         try:
-            async with self._client.stream("GET", "/v1/nodes/rulebook", headers=headers) as response:
+            async with self._client.stream("GET", "/v1/nodes/rulebook", headers=headers, params=params) as response:
                 if response.status_code == 304 and etag:
                     return None
                 if response.status_code != 200:
@@ -58,14 +60,14 @@ class ControlLink:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ControlLinkFailed(type(error).__name__) from None
 
-    async def report_tables(self, environment: str, tables: Sequence[Table]) -> None:
+    async def report_tables(self, tables: Sequence[Table]) -> None:
         """Tell which tables there are, so that policies can be checked when they are written.
 
         Raises:
             ControlLinkFailed: not taken.
         """
         document = {
-            "environment": environment,
+            "environment": self._environment,
             "tables": [
                 {
                     "schema": table.name.schema,

@@ -38,6 +38,10 @@ class NodeMetrics:
         self.queued = Gauge("hatidata_statements_queued", "Statements waiting for a slot.", registry=r)
         self.rulebook_age = Gauge("hatidata_rulebook_age_seconds", "Seconds since it was confirmed.", registry=r)
         self.rulebook_version = Gauge("hatidata_rulebook_version", "Version of the rulebook in force.", registry=r)
+        self.audit_lag = Gauge("hatidata_audit_lag_seconds", "Age of the oldest record not shipped.", registry=r)
+        self.audit_spool_bytes = Gauge("hatidata_audit_spool_bytes", "Bytes in the audit spool.", registry=r)
+        self.cache_bytes = Gauge("hatidata_cache_bytes", "Bytes of blocks on the cache volume.", registry=r)
+        self.workers_lost = Gauge("hatidata_workers_lost", "Query processes killed or crashed.", registry=r)
         self.incidents = Counter("hatidata_incidents", "Faults that no refusal foresaw.", registry=r)
 
     def render(self) -> bytes:

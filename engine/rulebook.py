@@ -77,6 +77,11 @@ class RulebookKeeper:
         return self._keys.get(prefix)
 
     @property
+    def version(self) -> int:
+        """The version last seen; 0 without one."""
+        return self._rulebook.version if self._rulebook is not None else 0
+
+    @property
     def age_s(self) -> float:
         """Seconds since the control plane last confirmed the rulebook; infinite without one."""
         return float("inf") if self._rulebook is None else self._monotonic() - self._confirmed_at

@@ -108,6 +108,7 @@ class CatalogSession:
     """What catalog functions tell of a session."""
 
     user: str
+    organization: str
     database: str
     process_id: int
     source_ip: str
@@ -123,6 +124,9 @@ class CatalogPlan(Protocol):
 
     async def describe(self) -> Sequence[ResultColumn]:
         """Its columns."""
+
+    def setting_writes(self, parameters: Sequence[ParameterValue]) -> Sequence[tuple[str, str, bool]]:
+        """`set_config` calls to carry out after success: (name, value, local)."""
 
     async def run(
         self,

@@ -11,7 +11,7 @@ from engine import session_commands
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.refusals import Report, SessionRefused
-from engine.session_commands import Command, CopyOut, Declare, End, Fetch, Savepoint
+from engine.session_commands import Command, CopyOut, Declare, End, Fetch, Savepoint, SetParameters
 from engine.session_control import carry_out, local_rows
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source
@@ -91,6 +91,7 @@ class Queries:
         if desk.catalog.is_catalog_query(text):
             info = CatalogSession(
                 identity.principal.email,
+                identity.principal.organization,
                 desk.environment,
                 state.process_id,
                 identity.principal.source_ip,
@@ -221,7 +222,8 @@ class Queries:
                 fields = await self.fields(Portal("", prepared.plan))
                 prepared.fields = fields
             channel.send(backend.parameter_description(prepared.plan.parameter_oids))
-            fields, formats = prepared.fields, ()
+            fields = prepared.fields
+            formats: tuple[int, ...] = ()
         else:
             portal = state.portal(message.name)
             if state.transaction == "E" and not _ends_transaction(portal.plan.command):
@@ -351,6 +353,9 @@ class Queries:
         portal.done = True
         portal.run = None
         await run.finish()
+        if source.catalog is not None:
+            for name, value, local in source.catalog.setting_writes(portal.parameters):
+                await carry_out(self.state, SetParameters(((name, value),), local=local))
         if source.copy is not None:
             channel.send(backend.COPY_DONE)
         channel.send(backend.command_complete(f"{'COPY' if source.copy else 'SELECT'} {sent}"))

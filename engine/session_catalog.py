@@ -1,0 +1,149 @@
+"""Catalog queries of a session: the emulated pg_catalog over what its principal may see, run in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from engine.catalog.emulation import (
+    CatalogImage,
+    CatalogStatement,
+    SessionInfo,
+    build,
+    is_catalog_query,
+    translate,
+)
+from engine.catalog.view import PrincipalCatalog
+from engine.encoder.parameters import ParameterValue
+from engine.encoder.types import ResultColumn
+from engine.session_ports import CatalogSession, Execution
+from engine.session_settings import SERVER_VERSION
+from governance.tables import Column, Table
+
+
+class CatalogRunner(Protocol):
+    """The executor's catalog side."""
+
+    async def run_catalog(
+        self,
+        image: CatalogImage,
+        statement: CatalogStatement,
+        session: SessionInfo,
+        *,
+        organization: str,
+        parameters: Sequence[ParameterValue],
+        formats: Sequence[int],
+        deadline_s: float,
+        row_format: str = "datarow",
+        row_options: Mapping[str, Any] | None = None,
+    ) -> Execution:
+        """Start a catalog statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A table or view as the image wants it."""
+
+    schema: str
+    name: str
+    columns: Sequence[Column]
+    definition: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedPlan:
+    """A translated statement, the image it reads and the session it speaks of."""
+
+    runner: CatalogRunner
+    image: CatalogImage
+    statement: CatalogStatement
+    session: SessionInfo
+    organization: str
+
+    @property
+    def parameter_oids(self) -> Sequence[int]:
+        """One for each `$n`."""
+        return self.statement.parameters
+
+    async def describe(self) -> Sequence[ResultColumn]:
+        """Known from the translation."""
+        return tuple(ResultColumn(c.name, c.duck, c.oid, c.size, c.modifier) for c in self.statement.columns)
+
+    async def run(
+        self,
+        *,
+        parameters: Sequence[ParameterValue],
+        formats: Sequence[int],
+        deadline_s: float,
+        row_format: str = "datarow",
+        row_options: Mapping[str, Any] | None = None,
+    ) -> Execution:
+        """Start it in a worker of the session's organization."""
+        return await self.runner.run_catalog(
+            self.image, self.statement, self.session, organization=self.organization, parameters=parameters,
+            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options,
+        )  # fmt: skip
+
+    def setting_writes(self, parameters: Sequence[ParameterValue]) -> list[tuple[str, str, bool]]:
+        """`set_config` calls to carry out after success: (name, value, local)."""
+
+        def value(item: str | int | None) -> str:
+            if isinstance(item, int):
+                data = parameters[item - 1].data
+                return "" if data is None else data.decode("utf-8", "replace")
+            return item or ""
+
+        return [(value(w.name), value(w.value), w.local) for w in self.statement.setting_writes]
+
+
+class EmulatedCatalog:
+    """Recognizes and plans catalog queries; keeps the images of principals who look at the same things."""
+
+    def __init__(self, runner: CatalogRunner, *, view_columns: Callable[[str], Sequence[Column]] | None = None) -> None:
+        self._runner = runner
+        self._view_columns = view_columns
+        self._images: WeakKeyDictionary[PrincipalCatalog, CatalogImage] = WeakKeyDictionary()
+        """A view belongs to one principal, and lives as long as the node keeps it."""
+
+    def is_catalog_query(self, text: str) -> bool:
+        """Whether the catalog answers `text`."""
+        return is_catalog_query(text)
+
+    def plan(self, text: str, oids: Sequence[int], view: PrincipalCatalog, session: CatalogSession) -> EmulatedPlan:
+        """A statement ready to run.
+
+        Raises:
+            Refusal: it does not parse, names what is not there, or is not supported.
+        """
+        statement = translate(text, tuple(oids))
+        settings = dict(session.settings)
+        path = settings.get("search_path", "")
+        info = SessionInfo(
+            user=session.user,
+            database=session.database,
+            backend_pid=session.process_id,
+            version=f"PostgreSQL {SERVER_VERSION} (HatiData)",
+            schema=None if path == '""' else "main",
+            settings=settings,
+        )
+        return EmulatedPlan(self._runner, self._image(view, session), statement, info, session.organization)
+
+    def _image(self, view: PrincipalCatalog, session: CatalogSession) -> CatalogImage:
+        image = self._images.get(view)
+        if image is None:
+            image = build(self._relations(view), database=session.database, user=session.user)
+            self._images[view] = image
+        return image
+
+    def _relations(self, view: PrincipalCatalog) -> list[_Relation]:
+        relations = [_of_table(table) for table in view.shown_tables()]
+        for shown in view.views():
+            columns = self._view_columns(shown.sql) if self._view_columns else ()
+            relations.append(_Relation(shown.name.schema, shown.name.name, columns, ""))
+        return relations
+
+
+def _of_table(table: Table) -> _Relation:
+    return _Relation(table.name.schema, table.name.name, table.columns, None)
