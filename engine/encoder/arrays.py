@@ -97,5 +97,3 @@ def _length_prefixed(field: Field, rows: int) -> pa.Array:
     pieces.add(prefix, 4)
     pieces.add_strings(as_binary(field))
     return pieces.as_array()
-
-

@@ -164,7 +164,9 @@ class Zone:
         return self._day_offsets[day]
 
     def _at(self, second: int) -> int:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(max(second, -62_135_510_400), 253_402_214_400))
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+            seconds=min(max(second, -62_135_510_400), 253_402_214_400)
+        )
         offset = moment.astimezone(self._zone).utcoffset()
         return 0 if offset is None else int(offset.total_seconds())
 
