@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
 from governance.errors import InvalidRequest
 from governance.tables import TableName
+from governance.timestamp import parse, stamp
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}")
-"""What ids look like: letters, digits and a few marks that need no quoting anywhere."""
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""What an organization's id looks like."""
 LIST_MAX = 1_000
 _REQUIRED = object()
 
@@ -57,6 +57,11 @@ class Item:
         """Whether the field holds a text rather than a mapping or a list."""
         return isinstance(self._left.get(name), str)
 
+    def null_is_a_word(self, name: str) -> None:
+        """Take a null in the field as the word: YAML makes `null` without quotes a null."""
+        if name in self._left and self._left[name] is None:
+            self._left[name] = "null"
+
     def text(self, name: str, default: str | object = _REQUIRED, *, most: int) -> str:
         """A text of 1 to `most` characters without control characters other than line breaks and tabs."""
         value = self._take(name, default)
@@ -70,11 +75,11 @@ class Item:
             raise self.wrong(name, "holds a control character")
         return value
 
-    def name(self, name: str) -> str:
-        """An id: see `NAME`."""
-        value = self.text(name, most=128)
-        if not NAME.fullmatch(value):
-            raise self.wrong(name, "must be made of letters, digits and _ . @ + -")
+    def id(self, name: str) -> str:
+        """An organization's id: see `ID`."""
+        value = self.text(name, most=64)
+        if not ID.fullmatch(value):
+            raise self.wrong(name, "must be made of letters, digits and _ . -")
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str | object = _REQUIRED) -> str:
@@ -148,17 +153,14 @@ class Item:
         return values
 
     def moment(self, name: str) -> str:
-        """A moment (RFC 3339, with its offset) as UTC text with a Z; empty when absent."""
+        """A moment (RFC 3339, with its offset) as `governance.timestamp` spells it; empty when absent."""
         text = self.text(name, "", most=40)
         if not text:
             return ""
         try:
-            moment = datetime.fromisoformat(text)
+            return stamp(parse(text))
         except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            raise self.wrong(name, "is not a moment", 'Write it like "2027-01-31T12:00:00Z".')
-        return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            raise self.wrong(name, "is not a moment", 'Write it like "2027-01-31T12:00:00Z".') from None
 
     def mapping(self, name: str) -> dict[str, Any]:
         """A mapping; empty when absent."""

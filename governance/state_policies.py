@@ -19,7 +19,7 @@ from governance.policies import (
 from governance.roles import Role
 from governance.state_item import Item
 
-FILTER_MAX = 16 * 1024
+FILTER_MAX = 8192
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KINDS = ("row_filter", "mask", "condition", "minimum_group")
 
@@ -57,6 +57,7 @@ def read_policy(item: Item) -> Policy:
 
 
 def _mask(item: Item, name: str) -> Mask:
+    item.null_is_a_word("function")
     function = MaskFunction(item.choice("function", tuple(MaskFunction)))
     if item.has("visible") and function is not MaskFunction.PARTIAL:
         raise item.wrong("visible", "belongs to the function partial only")
@@ -68,7 +69,7 @@ def _mask(item: Item, name: str) -> Mask:
         table=item.table("table"),
         column=item.text("column", most=128),
         function=function,
-        visible=item.integer("visible", 4, least=0, most=1_000),
+        visible=item.integer("visible", 4, least=0, most=64),
         as_text=item.flag("as_text"),
         exempt_roles=_roles(item, "exempt_roles"),
         applies_to=_applies_to(item),
@@ -120,11 +121,11 @@ def _window(item: Item) -> TimeWindow | None:
 
 
 def _minute(item: Item, name: str) -> int:
-    """`HH:MM` (00:00 to 24:00) as minutes since midnight."""
+    """`HH:MM` (24:00 only as an end) as minutes since midnight."""
     hour, colon, minute = item.text(name, most=5).partition(":")
     if colon and len(hour) == len(minute) == 2 and (hour + minute).isascii() and (hour + minute).isdigit():
         total = int(hour) * 60 + int(minute)
-        if int(minute) < 60 and total <= 24 * 60:
+        if int(minute) < 60 and total < 24 * 60 + (name == "end"):
             return total
     raise item.wrong(name, "is not a time of day", 'Write it like "09:30".')
 

@@ -93,7 +93,7 @@ def test_the_whole_format_parses() -> None:
     assert state.users[0].attributes == (("department", "risk"), ("region", "emea"))
     assert not state.users[1].active
     assert state.keys[1].agent == Agent("bot-7", "langchain")
-    assert state.keys[1].expires_at == "2030-01-02T02:04:05Z"
+    assert state.keys[1].expires_at == "2030-01-02T02:04:05.000000Z"
     row_filter, ssn, age, hours, crowd = state.policies
     assert isinstance(row_filter, RowFilter)
     assert not row_filter.exempt_roles
@@ -202,6 +202,14 @@ def test_what_no_schema_can_say_the_parser_refuses(path: tuple[str | int, ...], 
 def test_an_empty_state_declares_nothing() -> None:
     state = parse_state({"version": 1})
     assert not (state.organizations or state.users or state.keys or state.policies)
+
+
+def test_the_function_null_may_stand_without_quotes() -> None:
+    mask = {"name": "gone", "type": "mask", "table": "s.t", "column": "c", "function": None}
+    state = parse_state({"version": 1, "policies": [mask]})
+    assert isinstance(state.policies[0], Mask)
+    assert state.policies[0].function is MaskFunction.NULL
+    VALIDATOR.validate({"version": 1, "policies": [mask]})
 
 
 _JUNK = st.recursive(
