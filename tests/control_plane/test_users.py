@@ -1,0 +1,179 @@
+"""Users, roles and organizations: nobody raises himself, nobody reaches into another organization."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.control_plane.conftest import Api
+
+ALL = ["query:read", "users:manage", "keys:manage", "policies:manage", "audit:read", "schemas:read", "tables:list"]
+
+
+def admin_key(api: Api, email: str = "adam@acme.example", organization: str = "1") -> str:
+    user = api.user(email, "admin", organization)
+    return str(api.key_for(user, "admin")["key"])
+
+
+def globex_owner(api: Api) -> str:
+    api.ok("POST", "/v1/organizations", {"id": "2", "name": "Globex"})
+    user = api.user("gus@globex.example", "owner", "2")
+    return str(api.key_for(user, "admin", "orgs:manage")["key"])
+
+
+def test_a_user_is_made_with_his_address_as_id_unless_another_is_given(api: Api) -> None:
+    assert api.user("ana@acme.example", "analyst") == "ana@acme.example"
+    assert api.user("bob@acme.example", "analyst", id="emp-7") == "emp-7"
+    found = api.ok("GET", "/v1/users", email="BOB@acme.example")["items"]
+    assert [user["id"] for user in found] == ["emp-7"]
+
+
+def test_making_the_same_user_twice_is_a_conflict(api: Api) -> None:
+    api.user("ana@acme.example", "analyst")
+    again = {"email": "ANA@acme.example", "role": "analyst"}
+    assert api.refused(409, "POST", "/v1/users", again) == "conflict"
+    taken = {"email": "new@acme.example", "role": "analyst", "id": "ana@acme.example"}
+    assert api.refused(409, "POST", "/v1/users", taken) == "conflict"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"email": "nobody", "role": "analyst"},
+        {"email": "a b@acme.example", "role": "analyst"},
+        {"email": "a/b@acme.example", "role": "analyst"},
+        {"email": "a@acme.example", "role": "king"},
+        {"email": "a@acme.example", "role": "analyst", "admin": True},
+        {"email": "a@acme.example", "role": "analyst", "attributes": {"org_id": "2"}},
+        {"email": "a@acme.example", "role": "analyst", "attributes": {"user_id": "2"}},
+        {"email": "a@acme.example", "role": "analyst", "attributes": {"Region": "x"}},
+        {"email": "a@acme.example", "role": "analyst", "attributes": {"region": "x\u0000"}},
+        {"email": "a@acme.example", "role": "analyst", "attributes": {"region": 5}},
+        {"email": "a@acme.example\n", "role": "analyst"},
+        {"email": "a" * 300 + "@acme.example", "role": "analyst"},
+        {"email": "a@acme.example", "role": "analyst", "id": "../x"},
+        [],
+        "x",
+    ],
+)
+def test_a_user_that_is_not_well_formed_is_refused(api: Api, body: object) -> None:
+    assert api.refused(422, "POST", "/v1/users", body) == "invalid_request"
+
+
+def test_w3_1_only_an_owner_makes_an_admin_and_nobody_a_second_owner(api: Api) -> None:
+    adam = admin_key(api)
+    assert api.refused(403, "POST", "/v1/users", {"email": "e@acme.example", "role": "admin"}, key=adam)
+    assert api.refused(403, "POST", "/v1/users", {"email": "e@acme.example", "role": "owner"}, key=adam)
+    assert api.refused(403, "POST", "/v1/users", {"email": "e@acme.example", "role": "owner"})
+    api.ok("POST", "/v1/users", {"email": "e@acme.example", "role": "analyst"}, key=adam)
+    assert api.refused(403, "PATCH", "/v1/users/e@acme.example", {"role": "admin"}, key=adam)
+    api.ok("PATCH", "/v1/users/e@acme.example", {"role": "admin"})
+    assert api.refused(403, "DELETE", "/v1/users/e@acme.example", key=adam)
+    globex_owner(api)
+    second = {"email": "two@globex.example", "role": "owner", "organization": "2"}
+    assert api.refused(409, "POST", "/v1/users", second) == "conflict"
+
+
+def test_nobody_raises_or_removes_himself(api: Api) -> None:
+    adam = admin_key(api)
+    for change in ({"role": "owner"}, {"role": "analyst"}, {"status": "suspended"}, {"attributes": {"region": "all"}}):
+        assert api.refused(403, "PATCH", "/v1/users/adam@acme.example", change, key=adam) == "permission_denied"
+    assert api.refused(403, "DELETE", "/v1/users/adam@acme.example", key=adam) == "permission_denied"
+    assert api.refused(403, "DELETE", "/v1/users/olga@acme.example", key=adam) == "permission_denied"
+    assert api.refused(403, "PATCH", "/v1/users/olga@acme.example", {"status": "suspended"}) == "permission_denied"
+    assert api.refused(403, "DELETE", "/v1/users/olga@acme.example") == "permission_denied"
+    api.ok("PATCH", "/v1/users/olga@acme.example", {"attributes": {"region": "emea"}})
+
+
+def test_h14_an_owner_manages_only_his_own_organization(api: Api) -> None:
+    gus = globex_owner(api)
+    api.user("ana@acme.example", "analyst")
+    assert [user["id"] for user in api.ok("GET", "/v1/users", key=gus)["items"]] == ["gus@globex.example"]
+    assert [org["id"] for org in api.ok("GET", "/v1/organizations", key=gus)["items"]] == ["2"]
+    for method in ("GET", "DELETE"):
+        foreign = api.call(method, "/v1/users/ana@acme.example", key=gus)
+        missing = api.call(method, "/v1/users/none@acme.example", key=gus)
+        assert (foreign.status, foreign.body["error"]["message"]) == (404, missing.body["error"]["message"])
+    assert api.refused(404, "PATCH", "/v1/users/ana@acme.example", {"role": "developer"}, key=gus) == "not_found"
+    user = {"email": "x@acme.example", "role": "analyst", "organization": "1"}
+    assert api.refused(404, "POST", "/v1/users", user, key=gus) == "not_found"
+    assert api.refused(404, "POST", "/v1/users", user | {"organization": "none"}, key=gus) == "not_found"
+    assert api.refused(403, "POST", "/v1/organizations", {"name": "Evil"}, key=gus) == "permission_denied"
+    assert api.refused(403, "PATCH", "/v1/organizations/1", {"name": "Evil"}, key=gus) == "permission_denied"
+    assert (
+        api.refused(403, "PUT", "/v1/environments/production/schemas/hr", {"organization": "2"}, key=gus)
+        == "permission_denied"
+    )
+
+
+def test_the_operators_owner_without_the_scope_reaches_only_his_own(api: Api) -> None:
+    globex_owner(api)
+    narrow = api.key_for("olga@acme.example", "admin")["key"]
+    assert [user["organization"] for user in api.ok("GET", "/v1/users", key=narrow)["items"]] == ["1"]
+    assert api.refused(404, "GET", "/v1/users/gus@globex.example", key=narrow) == "not_found"
+
+
+def test_organizations_are_declared_once_renamed_and_never_called_shared(api: Api) -> None:
+    made = api.ok("POST", "/v1/organizations", {"name": "Umbrella"})
+    assert made["id"].startswith("org-")
+    assert api.refused(409, "POST", "/v1/organizations", {"id": made["id"], "name": "x"}) == "conflict"
+    assert api.refused(422, "POST", "/v1/organizations", {"id": "shared", "name": "x"}) == "invalid_request"
+    assert api.ok("PATCH", f"/v1/organizations/{made['id']}", {"name": "Umbra"})["name"] == "Umbra"
+    assert api.refused(403, "PATCH", "/v1/organizations/1", {"status": "suspended"}) == "permission_denied"
+    assert api.refused(404, "PATCH", "/v1/organizations/none", {"name": "x"}) == "not_found"
+
+
+def test_h15_5_suspension_and_removal_end_every_key_at_once(api: Api) -> None:
+    ana = api.user("ana@acme.example", "analyst")
+    key, second = api.key_for(ana, "query:read"), api.key_for(ana, "query:read")
+    assert api.call("GET", "/v1/whoami", key=key["key"]).status == 200
+    api.ok("PATCH", f"/v1/users/{ana}", {"status": "suspended"})
+    assert api.refused(401, "GET", "/v1/whoami", key=key["key"]) == "authentication_failed"
+    api.ok("PATCH", f"/v1/users/{ana}", {"status": "active"})
+    assert api.call("GET", "/v1/whoami", key=key["key"]).status == 200
+    api.ok("DELETE", f"/v1/users/{ana}")
+    for each in (key, second):
+        assert api.refused(401, "GET", "/v1/whoami", key=each["key"]) == "authentication_failed"
+        assert api.ok("GET", f"/v1/environments/production/keys/{each['id']}")["status"] == "revoked"
+    api.user("ana@acme.example", "analyst")
+    assert api.refused(401, "GET", "/v1/whoami", key=key["key"]) == "authentication_failed"
+
+
+def test_suspending_an_organization_ends_its_keys(api: Api) -> None:
+    gus = globex_owner(api)
+    api.ok("PATCH", "/v1/organizations/2", {"status": "suspended"})
+    assert api.refused(401, "GET", "/v1/whoami", key=gus) == "authentication_failed"
+    api.ok("PATCH", "/v1/organizations/2", {"status": "active"})
+    assert api.call("GET", "/v1/whoami", key=gus).status == 200
+
+
+def test_w5_5_each_kind_of_change_is_an_event_of_its_own_and_no_change_is_none(api: Api) -> None:
+    api.user("ana@acme.example", "analyst", attributes={"region": "emea"})
+    before = len(api.events())
+    api.ok("PATCH", "/v1/users/ana@acme.example", {})
+    api.ok("PATCH", "/v1/users/ana@acme.example", {"role": "analyst", "attributes": {"region": "emea"}})
+    assert len(api.events()) == before
+    api.ok("PATCH", "/v1/users/ana@acme.example", {"role": "developer", "status": "suspended", "attributes": {}})
+    role, status, rest = api.events()[before:]
+    assert [role["type"], status["type"], rest["type"]] == ["user.role_changed", "user.suspended", "user.updated"]
+    assert (role["before"]["role"], role["after"]["role"]) == ("analyst", "developer")
+    assert role["after"] == status["before"]
+    assert rest["after"]["attributes"] == {}
+    assert role["actor"]["user_id"] == "olga@acme.example"
+    assert (role["source_ip"], role["at"]) == ("127.0.0.1", "2026-11-22T03:00:00.000000Z")
+
+
+def test_a_list_is_paged_to_its_end_without_gap_or_repeat(api: Api) -> None:
+    for number in range(7):
+        api.user(f"u{number}@acme.example", "analyst")
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = api.ok("GET", "/v1/users", limit="3", cursor=cursor)
+        seen += [user["id"] for user in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = page["next"]
+    assert seen == sorted([*(f"u{number}@acme.example" for number in range(7)), "olga@acme.example"])
+    assert api.refused(422, "GET", "/v1/users", cursor="%%%") == "invalid_request"
+    assert api.refused(422, "GET", "/v1/users", limit="0") == "invalid_request"
+    assert api.refused(422, "GET", "/v1/users", limit="1001") == "invalid_request"
