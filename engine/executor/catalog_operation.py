@@ -11,14 +11,13 @@ from engine.catalog.emulation.image import CatalogImage
 from engine.catalog.emulation.statement import CatalogColumn
 from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
-from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
 from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
 from engine.executor.messages import Bound, Kind, Request, reply
 from governance.errors import EngineFailed, Refusal
 
 BATCH_ROWS = 20_000
-IMAGE_MISSING = "catalog image missing"
+IMAGE_MISSING = "image_missing"
 _INSTANCES = CatalogInstances()
 
 
@@ -109,7 +108,7 @@ def _instance(extra: dict[str, Any]) -> CatalogInstance:
     found = _INSTANCES.held(extra["key"])
     if found is None:
         if "image" not in extra:
-            raise EngineFailed("The catalog is not ready.", kind="internal", reason=IMAGE_MISSING)
+            raise EngineFailed("The catalog is not ready.", kind=IMAGE_MISSING)
         found = _INSTANCES.add(CatalogImage.from_document(extra["image"]))
     return found
 
@@ -131,6 +130,8 @@ def run(
     zone = str(request.row_options.get("time_zone", "UTC"))
     way: Any
     if copying:
+        from engine.encoder.copy import CopyOptions, copy_encoder  # the worker has imported it for its own statements
+
         options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
         copy_options = CopyOptions.parse(request.row_format.removeprefix("copy_"), options)
         way = copy_encoder(prepared.columns, copy_options, timezone=zone)

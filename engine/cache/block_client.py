@@ -1,0 +1,159 @@
+"""The worker's end of the block socket: open descriptors, least recently used out, one request per missing block."""
+
+from __future__ import annotations
+
+import array
+import itertools
+import os
+import socket
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
+
+_BLOCKS_OPEN_MAX = 2048
+_WAIT_S = 120.0
+"""How long a read waits for the node; the statement's own deadline comes first as a rule."""
+
+
+class BlocksRefused(OSError):
+    """The node did not give the blocks; `outcome` says why."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("blocks not given")
+        self.outcome = outcome
+
+
+class Block:
+    """A descriptor that closes itself when neither the table nor a reader holds it."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    done: threading.Event = field(default_factory=threading.Event)
+    outcome: Outcome = Outcome.FAILED
+    blocks: list[Block] = field(default_factory=list)
+
+
+class BlockClient:
+    """Asks for blocks; safe to use from every DuckDB thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, _Waiting] = {}
+        self._asked: dict[tuple[int, int], tuple[_Waiting, int]] = {}
+        """Blocks on their way: (what waits for them, position in its answer)."""
+        self._open: OrderedDict[tuple[int, int], Block] = OrderedDict()
+        self._ended = False
+
+    def start(self) -> None:
+        """Begin to listen for answers."""
+        threading.Thread(target=self._listen, name="blocks", daemon=True).start()
+
+    def get(self, number: int, first: int, count: int) -> tuple[list[Block], bool]:
+        """Blocks [first, first + count) of object `number`, in order, and whether any had to be asked for.
+
+        Raises:
+            BlocksRefused: the node did not give them.
+        """
+        found: dict[int, Block] = {}
+        waits: dict[int, tuple[_Waiting, int]] = {}
+        asks: list[tuple[int, int, int]] = []
+        with self._lock:
+            missing = []
+            for block in range(first, first + count):
+                key = (number, block)
+                if (held := self._open.get(key)) is not None:
+                    self._open.move_to_end(key)
+                    found[block] = held
+                elif (asked := self._asked.get(key)) is not None:
+                    waits[block] = asked
+                else:
+                    missing.append(block)
+            for run in _runs(missing):
+                request = next(self._numbers)
+                waiting = self._waiting[request] = _Waiting()
+                for position, block in enumerate(run):
+                    self._asked[number, block] = waits[block] = (waiting, position)
+                asks.append((request, run[0], len(run)))
+        for request, start, length in asks:
+            with self._sending:
+                self._socket.sendall(ASK.pack(request, number, start, length))
+        for block, (waiting, position) in waits.items():
+            if not waiting.done.wait(_WAIT_S) or waiting.outcome is not Outcome.GIVEN:
+                raise BlocksRefused(waiting.outcome)
+            found[block] = waiting.blocks[position]
+        return [found[block] for block in range(first, first + count)], bool(waits)
+
+    def read_ahead(self, number: int, first: int, count: int) -> None:
+        """Have the node bring blocks to the cache volume; no answer comes."""
+        with self._sending:
+            self._socket.sendall(ASK.pack(0, number, first, min(count, BLOCKS_MAX)))
+
+    def _listen(self) -> None:
+        room = socket.CMSG_SPACE(BLOCKS_MAX * 4)
+        while True:
+            try:
+                message, ancillary, _, _ = self._socket.recvmsg(ANSWER.size, room)
+                while message and len(message) < ANSWER.size:
+                    more = self._socket.recv(ANSWER.size - len(message))
+                    if not more:
+                        break
+                    message += more
+            except OSError:
+                message, ancillary = b"", []
+            if len(message) < ANSWER.size:
+                self._end()
+                return
+            descriptors = array.array("i")
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+            request, outcome, count = ANSWER.unpack(message)
+            blocks = [Block(descriptor) for descriptor in descriptors]
+            self._settle(request, Outcome(outcome) if len(blocks) == count else Outcome.FAILED, blocks)
+
+    def _settle(self, request: int, outcome: Outcome, blocks: list[Block]) -> None:
+        with self._lock:
+            waiting = self._waiting.pop(request, None)
+            if waiting is None:
+                return
+            waiting.outcome, waiting.blocks = outcome, blocks
+            for key in [key for key, (asked, _) in self._asked.items() if asked is waiting]:
+                _, position = self._asked.pop(key)
+                if outcome is Outcome.GIVEN:
+                    self._open[key] = blocks[position]
+            while len(self._open) > _BLOCKS_OPEN_MAX:
+                self._open.popitem(last=False)
+        waiting.done.set()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+            waiting = list(self._waiting.values())
+            self._waiting.clear()
+            self._asked.clear()
+        for one in waiting:
+            one.done.set()
+
+
+def _runs(blocks: list[int]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for block in blocks:
+        if runs and runs[-1][-1] + 1 == block and len(runs[-1]) < BLOCKS_MAX:
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return runs

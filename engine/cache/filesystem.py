@@ -1,0 +1,241 @@
+"""DuckDB's one door: a read-only file system `hati://` whose files are pinned objects, read block by block.
+
+`hati://s/<snapshot>/*` lists a snapshot, `hati://o/<object number>/<path below the table>` is one of its objects (the
+path keeps its `key=value` folders for Hive partitions). An object keeps its name from snapshot to snapshot, so what
+DuckDB remembers of a file stays good. Names are looked up in what the node sent, never taken apart into paths.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import fsspec
+
+from engine.cache.block_client import Block, BlockClient, BlocksRefused
+from engine.cache.block_wire import BLOCKS_MAX
+from engine.cache.objects import BLOCK_BYTES
+
+_READ_AHEAD_BLOCKS = 4
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""Objects are immutable versions, so they are never modified."""
+
+
+class Image(Protocol):
+    """A snapshot as the node describes it."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def table(self) -> str: ...  # noqa: D102
+    @property
+    def objects(self) -> tuple[Any, ...]: ...  # noqa: D102
+
+
+class _Pinned:
+    __slots__ = ("name", "number", "size", "tables")
+
+    def __init__(self, name: str, number: int, size: int) -> None:
+        self.name, self.number, self.size = name, number, size
+        self.tables: Counter[str] = Counter()
+
+
+class PinnedFile:
+    """One open object. DuckDB seeks and reads from several threads, so the position is per thread."""
+
+    def __init__(self, pinned: _Pinned, blocks: BlockClient, faults: Counter[str]) -> None:
+        self._pinned = pinned
+        self._blocks = blocks
+        self._faults = faults
+        self._positions: dict[int, int] = {}
+        self._next_block = -1
+        self.closed = False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move this thread's position."""
+        if whence == 1:
+            offset += self.tell()
+        elif whence == 2:
+            offset += self._pinned.size
+        self._positions[threading.get_ident()] = offset
+        return offset
+
+    def tell(self) -> int:
+        """This thread's position."""
+        return self._positions.get(threading.get_ident(), 0)
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes from this thread's position.
+
+        Raises:
+            BlocksRefused: the node did not give a block.
+        """
+        start = self.tell()
+        end = self._pinned.size if size < 0 else min(start + size, self._pinned.size)
+        if end <= start:
+            return b""
+        first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
+        pieces = []
+        asked = False
+        try:
+            for at in range(first, last + 1, BLOCKS_MAX):
+                count = min(BLOCKS_MAX, last + 1 - at)
+                held, missing = self._blocks.get(self._pinned.number, at, count)
+                asked = asked or missing
+                pieces += [_slice(one, block, start, end) for block, one in enumerate(held, at)]
+        except BlocksRefused:
+            self._faults.update(self._pinned.tables.keys())
+            raise
+        if asked and first in (self._next_block, self._next_block - 1):
+            self._ahead(last + 1)
+        self._next_block = last + 1
+        self._positions[threading.get_ident()] = end
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(data) != end - start:
+            self._faults.update(self._pinned.tables.keys())
+            raise OSError("short block")
+        return data
+
+    def _ahead(self, block: int) -> None:
+        """Reads go through the file in order and are not warm: have the next blocks brought before they are asked for."""
+        count = min(_READ_AHEAD_BLOCKS, -(-self._pinned.size // BLOCK_BYTES) - block)
+        if count > 0:
+            self._blocks.read_ahead(self._pinned.number, block, count)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def writable(self) -> bool:
+        """Never."""
+        return False
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+    def close(self) -> None:
+        """Let go."""
+        self.closed = True
+        self._positions.clear()
+
+
+def _slice(held: Block, block: int, start: int, end: int) -> bytes:
+    at = block * BLOCK_BYTES
+    low, high = max(start, at), min(end, at + BLOCK_BYTES)
+    return os.pread(held.descriptor, high - low, low - at)
+
+
+class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """What DuckDB sees of the world."""
+
+    protocol = "hati"
+    cachable = False
+
+    def __init__(self, blocks: BlockClient) -> None:
+        super().__init__()
+        self._block_client = blocks
+        self._known = threading.Condition()
+        self._snapshots: dict[str, tuple[str, list[_Pinned]]] = {}
+        self._objects: dict[str, _Pinned] = {}
+        self._numbers: dict[int, _Pinned] = {}
+        self.faults: Counter[str] = Counter()
+        """How often a table's files could not be read, ever; a statement compares before and after."""
+
+    def admit(self, images: Iterable[Image]) -> None:
+        """Learn snapshots."""
+        with self._known:
+            for image in images:
+                if image.id in self._snapshots:
+                    continue
+                files = []
+                for pinned in image.objects:
+                    known = self._numbers.get(pinned.number)
+                    if known is None:
+                        known = _Pinned(f"o/{pinned.number}/{pinned.path}", pinned.number, pinned.size)
+                        self._numbers[pinned.number] = self._objects[known.name] = known
+                    known.tables[image.table] += 1
+                    files.append(known)
+                self._snapshots[image.id] = (image.table, files)
+            self._known.notify_all()
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop snapshots no statement will name again."""
+        with self._known:
+            for snapshot in ids:
+                table, files = self._snapshots.pop(snapshot, ("", []))
+                for pinned in files:
+                    pinned.tables[table] -= 1
+                    if pinned.tables[table] <= 0:
+                        del pinned.tables[table]
+                    if not pinned.tables:
+                        del self._numbers[pinned.number], self._objects[pinned.name]
+
+    def await_snapshots(self, ids: tuple[str, ...], timeout_s: float) -> bool:
+        """Whether all of `ids` are known; they may still be on their way on another channel."""
+        with self._known:
+            return self._known.wait_for(lambda: all(i in self._snapshots for i in ids), timeout_s)
+
+    def table_of(self, snapshot: str) -> str:
+        """The table a snapshot belongs to, or empty."""
+        return self._snapshots.get(snapshot, ("", []))[0]
+
+    def tables_of(self, number: int) -> tuple[str, ...]:
+        """The tables whose snapshots hold object `number`."""
+        pinned = self._numbers.get(number)
+        return tuple(pinned.tables) if pinned is not None else ()
+
+    def _find(self, path: str) -> _Pinned:
+        pinned = self._objects.get(path.removeprefix("hati://"))
+        if pinned is None:
+            raise FileNotFoundError("no such object")
+        return pinned
+
+    # ------------------------------------------------------------------ what DuckDB calls
+
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
+        """The files of a snapshot, for `s/<id>/*`; an object's own name for itself; nothing else exists."""
+        name = path.removeprefix("hati://")
+        if name.startswith("s/") and name.endswith("/*"):
+            return [pinned.name for pinned in self._snapshots.get(name[2:-2], ("", []))[1]]
+        return [name] if name in self._objects else []
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Name, size and kind of an object."""
+        pinned = self._find(path)
+        return {"name": pinned.name, "size": pinned.size, "type": "file"}
+
+    def size(self, path: str) -> int:
+        """Bytes of an object."""
+        return self._find(path).size
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Whether a statement's snapshot has it."""
+        return path.removeprefix("hati://") in self._objects
+
+    isfile = exists
+
+    def isdir(self, path: str) -> bool:
+        """There are no folders."""
+        return False
+
+    def modified(self, path: str) -> datetime:
+        """The same moment always: a version does not change."""
+        return _LONG_AGO
+
+    def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> PinnedFile:
+        """An object for reading.
+
+        Raises:
+            PermissionError: any other mode.
+        """
+        if mode not in ("rb", "r"):
+            raise PermissionError("read-only")
+        return PinnedFile(self._find(path), self._block_client, self.faults)

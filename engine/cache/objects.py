@@ -1,0 +1,69 @@
+"""What is pinned: objects by path, ETag and size, and a table's snapshot made of them. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+BLOCK_BYTES = 1 << 20
+"""The aligned block. 1 MiB: a footer and a small file are one block, a column chunk is a few; see ADR 0009."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One version of one object. `etag` is whatever the store says identifies the version; `size` in bytes."""
+
+    path: str
+    """Below the root of the data, `/`-separated."""
+    etag: str
+    size: int
+
+    @property
+    def key(self) -> str:
+        """32 hex digits that name this version on the cache volume."""
+        text = f"{self.path}\0{self.etag}\0{self.size}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks it has."""
+        return -(-self.size // BLOCK_BYTES)
+
+    def block_bytes(self, block: int) -> int:
+        """The length of block `block`; the last one may be short.
+
+        Raises:
+            IndexError: no such block.
+        """
+        if not 0 <= block < self.blocks:
+            raise IndexError(block)
+        return min(BLOCK_BYTES, self.size - block * BLOCK_BYTES)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table's files at one moment. Equal files give equal ids."""
+
+    table: str
+    """`schema.name`, for messages."""
+    root: str
+    """The table's folder; relative paths of objects begin after it."""
+    objects: tuple[StoredObject, ...]
+    partitions: tuple[tuple[str, str], ...] = ()
+    """Hive partition columns and their DuckDB types, in path order."""
+    uniform: bool = False
+    """Whether all files have the same columns in the same order, so that one footer describes them."""
+
+    @cached_property
+    def id(self) -> str:
+        """32 hex digits that name exactly these versions of these objects."""
+        digest = hashlib.sha256(self.table.encode())
+        for stored in self.objects:
+            digest.update(stored.key.encode())
+        return digest.hexdigest()[:32]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all objects."""
+        return sum(stored.size for stored in self.objects)

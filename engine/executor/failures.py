@@ -1,0 +1,153 @@
+"""Failures on their way from DuckDB to a client: the class survives, the words do not.
+
+DuckDB's texts quote values of hidden rows, so they end in the worker (`classify`). What crosses is a word for the
+class and, of binder errors, a name that stands in the statement itself. The node turns that into a refusal with
+our own sentence (`refusal`); it does not believe more of a worker than the words it knows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from governance import errors
+from governance.errors import ColumnUnknown, EngineFailed, Refusal, ResourceExceeded, SourceUnavailable
+
+NAME_CHARS_MAX = 128
+_TEXT_CHARS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a worker says of a statement that failed."""
+
+    kind: str
+    name: str = ""
+    """The column, function or table concerned, when it is safe to say."""
+    message: str = ""
+    """Only of our own refusals raised in the worker (a parameter that does not parse, ...)."""
+    advice: str = ""
+
+
+class SourceFault(OSError):
+    """The node could not give a block: raised by the worker's file system, whatever DuckDB makes of it."""
+
+
+class AssertionBroken(Exception):
+    """A result column does not carry what its mask says."""
+
+
+_IDENTIFIER = r'"((?:[^"]|""){1,128})"'
+_BINDER = (
+    (re.compile(rf"Referenced column {_IDENTIFIER}"), "column_unknown"),
+    (re.compile(rf"does not have a column named {_IDENTIFIER}"), "column_unknown"),
+    (re.compile(r"No function matches the given name and argument types '([A-Za-z_][A-Za-z0-9_]{0,62})\("), "function"),
+    (re.compile(rf"Ambiguous reference to column name {_IDENTIFIER}"), "ambiguous_column"),
+    (re.compile(rf"column {_IDENTIFIER} must appear in the GROUP BY clause"), "grouping"),
+)
+_CLASSES = {
+    "ConversionException": "conversion",
+    "OutOfRangeException": "out_of_range",
+    "OutOfMemoryException": "memory",
+    "MemoryError": "memory",
+    "ArrowMemoryError": "memory",
+    "InterruptException": "interrupted",
+    "InvalidInputException": "invalid_input",
+    "TypeMismatchException": "type_mismatch",
+    "InvalidTypeException": "type_mismatch",
+    "NotImplementedException": "not_implemented",
+    "PermissionException": "permission",
+    "BinderException": "binder",
+    "CatalogException": "binder",
+    "ParserException": "binder",
+    "SyntaxException": "binder",
+    "ConstraintException": "duplicate_key",
+}
+
+
+def classify(error: BaseException) -> Failure:
+    """The failure that stands for `error`; runs in the worker."""
+    if isinstance(error, Refusal):
+        kind = error.kind if isinstance(error, EngineFailed) else error.code
+        return Failure(f"refusal:{error.code}", kind, error.message[:_TEXT_CHARS_MAX], error.advice[:_TEXT_CHARS_MAX])
+    if isinstance(error, SourceFault):
+        return Failure("source")
+    if isinstance(error, AssertionBroken):
+        return Failure("assertion")
+    class_name = type(error).__name__
+    kind = _CLASSES.get(class_name, "internal")
+    text = str(error) if kind in ("binder", "internal", "invalid_input") else ""
+    if kind == "binder":
+        first = text.split("\n", 1)[0]
+        for pattern, told in _BINDER:
+            if match := pattern.search(first):
+                return Failure(told, match[1].replace('""', '"')[:NAME_CHARS_MAX])
+    if kind == "invalid_input" and "More than one row returned by a subquery" in text:
+        return Failure("duplicate_key")
+    if "Out of Memory" in text or "bad_alloc" in text or "Maximum depth" in text:
+        return Failure("memory")
+    if class_name in ("IOException", "HTTPException", "SerializationException"):
+        return Failure("source")
+    return Failure(kind, class_name if kind == "internal" else "")
+
+
+_REFUSALS: dict[str, type[Refusal]] = {
+    cls.code: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, Refusal)
+}
+_ENGINE = {
+    "conversion": ("A value cannot be converted to the type the statement asks for.", "Use TRY_CAST."),
+    "out_of_range": ("A number in the statement's computation is out of range.", "Cast to a wider type first."),
+    "invalid_input": ("A function was given a value that it does not take.", "Check the arguments."),
+    "type_mismatch": ("Types in the statement do not fit each other.", "Add explicit casts."),
+    "duplicate_key": ("More than one row came from a sub-query used as an expression.", "Add LIMIT 1 or aggregate."),
+    "not_implemented": ("The engine does not implement this form.", "Write the statement in another way."),
+    "binder": ("A name, type or clause of the statement does not fit its tables.", "Check names and clauses."),
+    "grouping": ("A column must stand in GROUP BY or inside an aggregate.", "Extend GROUP BY, or use ANY_VALUE."),
+    "ambiguous_column": ("A column name is ambiguous.", "Write it as table.column."),
+    "function": ("No form of a function takes arguments of these types.", "Add explicit casts."),
+    "permission": ("The engine does not allow this.", ""),
+    "assertion": ("The result did not pass its mask check, so it was withheld.", "Report this to your administrator."),
+    "startup": ("The query process could not start.", "Retry; if it persists, report it to your administrator."),
+    "internal": ("The engine failed.", "Retry; if it persists, report it to your administrator."),
+}
+_KIND_FOR_SQLSTATE = {
+    "grouping": "grouping",
+    "ambiguous_column": "ambiguous_column",
+    "function": "undefined_function",
+}
+
+
+def refusal(failure: Failure) -> Refusal:
+    """The refusal a client gets for `failure`; runs in the node."""
+    kind, _, code = failure.kind.partition(":")
+    if kind == "refusal" and code in _REFUSALS:
+        message, advice = failure.message[:_TEXT_CHARS_MAX], failure.advice[:_TEXT_CHARS_MAX]
+        if code == EngineFailed.code:
+            return EngineFailed(message, kind=failure.name[:NAME_CHARS_MAX], advice=advice)
+        return _REFUSALS[code](message, advice=advice)
+    if kind == "memory":
+        return ResourceExceeded(
+            "The statement needs more memory than it may take.",
+            advice="Select fewer columns or rows, aggregate earlier, or split the statement.",
+        )
+    if kind == "source":
+        return source_unavailable(failure.name)
+    if kind == "column_unknown":
+        return ColumnUnknown(f'column "{failure.name[:NAME_CHARS_MAX]}" does not exist', reason="binder")
+    message, advice = _ENGINE.get(kind, _ENGINE["internal"])
+    known = kind if kind in _ENGINE else "internal"
+    if known in ("grouping", "ambiguous_column", "function") and failure.name:
+        message = f'{message[:-1]}: "{failure.name[:NAME_CHARS_MAX]}".'
+    reason = f"{known} {failure.name[:NAME_CHARS_MAX]}".strip()
+    return EngineFailed(message, kind=_KIND_FOR_SQLSTATE.get(known, known), advice=advice, reason=reason)
+
+
+def source_unavailable(table: str, *, reason: str = "") -> SourceUnavailable:
+    """The refusal for a table whose files cannot be read."""
+    subject = f"The files of table {table[:NAME_CHARS_MAX]}" if table else "A table's files"
+    return SourceUnavailable(
+        f"{subject} cannot be read.",
+        advice="They may have been replaced while the statement ran, or be damaged: retry; if it persists, "
+        "report it to whoever writes the table.",
+        reason=reason,
+    )

@@ -1,0 +1,12 @@
+"""Operations of a worker besides `run` and `describe`, by the name a request carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.executor.file_types import file_types
+
+OPERATIONS: dict[str, Any] = {
+    "files": file_types,
+}
+"""name -> (shared, cursor, request, send) -> iterator of (frame, rows); the function sends COLUMNS itself."""

@@ -1,0 +1,267 @@
+"""One statement inside a worker: describe, bind, run, assert, encode. Knows DuckDB and the encoder, no sockets.
+
+DuckDB streams: `execute` returns at the first vector, the reader pulls one batch at a time, and DuckDB's own buffer
+bounds what runs ahead. The first batch is small so that the first row leaves early; later ones are joined to a size
+at which the encoder is fast.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import duckdb
+import pyarrow as pa
+
+from engine.cache.filesystem import PinnedFileSystem
+from engine.encoder import EncodePlan, ResultColumn, plan, result_columns
+from engine.encoder.parameters import ParameterValue, decode
+from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
+from engine.executor.messages import Request
+
+BATCH_ROWS = 60_000
+_FIRST_ROWS = 2_048
+_DESCRIPTIONS_MAX = 512
+_SNAPSHOT_WAIT_S = 10.0
+_DAMAGE = re.compile(
+    r"parquet|snappy|zstd|lz4|brotli|thrift|TProtocol|decompress|hati://|magic bytes|page header", re.I
+)
+
+
+class Interrupted(Exception):
+    """The node asked for an end before DuckDB could hear it."""
+
+
+class RowEncoder(Protocol):
+    """What turns batches into the client's format."""
+
+    @property
+    def must_wrap(self) -> bool: ...  # noqa: D102
+    def wrap(self, sql: str) -> str: ...  # noqa: D102
+    def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]: ...  # noqa: D102
+
+
+class Statements:
+    """What all channels of a worker share: the instance, its file system, and what is known of statements."""
+
+    def __init__(self, instance: duckdb.DuckDBPyConnection, files: PinnedFileSystem) -> None:
+        self.instance = instance
+        self.files = files
+        self._described: OrderedDict[tuple[Any, ...], tuple[ResultColumn, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def described(self, key: tuple[Any, ...]) -> tuple[ResultColumn, ...] | None:
+        """The columns of a statement seen before. The text names its snapshots, so it never goes stale."""
+        with self._lock:
+            known = self._described.get(key)
+            if known is not None:
+                self._described.move_to_end(key)
+            return known
+
+    def remember(self, key: tuple[Any, ...], columns: tuple[ResultColumn, ...]) -> None:
+        """Keep a description."""
+        with self._lock:
+            self._described[key] = columns
+            while len(self._described) > _DESCRIPTIONS_MAX:
+                self._described.popitem(last=False)
+
+
+class Statement:
+    """One request on one cursor."""
+
+    def __init__(self, shared: Statements, cursor: duckdb.DuckDBPyConnection, request: Request) -> None:
+        self._shared = shared
+        self._cursor = cursor
+        self._request = request
+        self._interrupted = threading.Event()
+        self._faults_before: dict[str, int] = {}
+
+    def interrupt(self) -> None:
+        """Stop as soon as DuckDB looks. Called from the control thread, more than once."""
+        self._interrupted.set()
+        self._cursor.interrupt()
+
+    def prepare(self) -> None:
+        """Learn the snapshots; wait for those another channel brings.
+
+        Raises:
+            SourceFault: they did not come.
+        """
+        files = self._shared.files
+        files.forget(self._request.forget)
+        files.admit(self._request.images)
+        if not files.await_snapshots(self._request.snapshots, _SNAPSHOT_WAIT_S):
+            raise SourceFault("snapshot unknown")
+        tables = {files.table_of(snapshot) for snapshot in self._request.snapshots}
+        self._faults_before = {table: files.faults[table] for table in tables}
+
+    def failure(self, error: BaseException) -> Failure:
+        """What to tell the node of `error`."""
+        if self._interrupted.is_set() or isinstance(error, Interrupted):
+            return Failure("interrupted")
+        faults = self._shared.files.faults
+        for table, before in self._faults_before.items():
+            if faults[table] > before:
+                return Failure("source", table)
+        failure = classify(error)
+        if self._request.snapshots and failure.kind in ("invalid_input", "internal", "source", "out_of_range"):
+            text = str(error)
+            if failure.kind == "source" or _DAMAGE.search(text):
+                return Failure("source", self._damaged(text))
+        return failure
+
+    def _damaged(self, text: str) -> str:
+        """The table whose file DuckDB complains of, when it says so."""
+        match = re.search(r"hati://o/(\d+)/", text)
+        tables = list(self._faults_before)
+        if match is not None:
+            found = self._shared.files.tables_of(int(match[1]))
+            tables = [table for table in tables if table in found] or tables
+        return tables[0] if len(tables) == 1 else ""
+
+    # ------------------------------------------------------------------ describe and run
+
+    def columns(self) -> tuple[ResultColumn, ...]:
+        """The result's columns without running the statement."""
+        request = self._request
+        key = (request.sql, tuple((p.oid, p.type) for p in request.parameters))
+        known = self._shared.described(key)
+        if known is None:
+            values = [_example(p.type) if p.data is None else _value(p) for p in request.parameters]
+            self._check()
+            known = self._describe(values)
+            self._shared.remember(key, known)
+        return known
+
+    def _describe(self, values: list[Any]) -> tuple[ResultColumn, ...]:
+        sql = self._request.sql
+        if self._request.kind == "explain":
+            return tuple(result_columns(["explain_key", "explain_value"], ["VARCHAR", "VARCHAR"]))
+        if self._request.kind == "select":
+            try:
+                rows = self._cursor.execute(f"DESCRIBE {sql}", values).fetchall()
+                return tuple(result_columns([row[0] for row in rows], [row[1] for row in rows]))
+            except duckdb.ParserException:  # a form DESCRIBE does not take in front
+                pass
+        return self._read_columns(self._cursor.execute(f"SELECT * FROM (\n{sql}\n) LIMIT 0", values))
+
+    def run(self, announce: Callable[[Sequence[ResultColumn]], None]) -> Iterator[tuple[memoryview, int]]:
+        """Frames of rows; `announce` gets the columns before the first."""
+        request = self._request
+        key = (request.sql, tuple((p.oid, p.type) for p in request.parameters))
+        values = [_value(p) for p in request.parameters]
+        known = self._shared.described(key)
+        result: duckdb.DuckDBPyConnection | None = None
+        if known is None:
+            self._check()
+            result = self._cursor.execute(request.sql, values)
+            known = self._read_columns(result)
+            if not any(p.data is None for p in request.parameters):
+                self._shared.remember(key, known)
+        way = self._encoder(known)
+        checks = [(at, check) for at, c in enumerate(known) for name, check in request.checks if c.name == name]
+        if way.must_wrap or result is None:
+            self._check()
+            result = self._cursor.execute(way.wrap(request.sql), values)
+        announce(known)
+        for batch in self._batches(result):
+            self._check()
+            for at, check in checks:
+                assert_masked(batch.column(at), check)
+            yield from way.frames(batch)
+
+    def _encoder(self, columns: Sequence[ResultColumn]) -> Any:
+        request = self._request
+        zone = str(request.row_options.get("time_zone", "UTC"))
+        if request.row_format == "datarow":
+            return plan(columns, request.formats, timezone=zone)
+        from engine.encoder.copy import CopyOptions, copy_encoder
+
+        options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
+        return copy_encoder(
+            columns, CopyOptions.parse(request.row_format.removeprefix("copy_"), options), timezone=zone
+        )
+
+    def _batches(self, result: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
+        """The first batch as it comes, later ones joined."""
+        reader = result.to_arrow_reader(_FIRST_ROWS)
+        held: list[pa.RecordBatch] = []
+        rows, first = 0, True
+        for batch in reader:
+            held.append(batch)
+            rows += batch.num_rows
+            if first or rows >= BATCH_ROWS:
+                yield _joined(held)
+                held, rows, first = [], 0, False
+        if held:
+            yield _joined(held)
+
+    def _read_columns(self, result: duckdb.DuckDBPyConnection) -> tuple[ResultColumn, ...]:
+        description = result.description or []
+        return tuple(result_columns([d[0] for d in description], [str(d[1]) for d in description]))
+
+    def _check(self) -> None:
+        if self._interrupted.is_set():
+            raise Interrupted
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _value(bound: Any) -> Any:
+    return decode(ParameterValue(bound.data, bound.format, bound.oid), bound.type)
+
+
+_EXAMPLES = {"VARCHAR": "", "BOOLEAN": "t", "DATE": "2000-01-01", "UUID": "0" * 32, "JSON": "null", "BLOB": "\\x"}
+
+
+def _example(kind: str) -> Any:
+    """A value of a DuckDB type, so that a statement can be described before it is bound: NULL has no type."""
+    if not kind:
+        return ""
+    text = _EXAMPLES.get(kind)
+    if text is None:
+        if kind.startswith("TIMESTAMP"):
+            text = "2000-01-01 00:00:00"
+        elif kind.startswith("TIME"):
+            text = "00:00:00"
+        elif kind == "INTERVAL":
+            text = "0 days"
+        else:
+            text = "{}" if kind.endswith("]") else "0"
+    return decode(ParameterValue(text.encode(), 0, 0), kind)
+
+
+def assert_masked(column: pa.Array, check: str) -> None:
+    """Look at a masked column of a result: it must carry what its mask makes. Never changes anything.
+
+    Raises:
+        AssertionBroken: some value cannot have come from the mask.
+    """
+    name, _, argument = check.partition(":")
+    if name == "null":
+        good = column.null_count == len(column)
+    elif name in _PATTERNS:
+        pattern = _PATTERNS[name].replace("N", argument or "4")
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            good = column.null_count == len(column)
+        else:
+            matches = pa.compute.match_substring_regex(column, pattern)
+            good = pa.compute.all(matches, skip_nulls=True, min_count=0).as_py() is not False
+    else:
+        good = False
+    if not good:
+        raise AssertionBroken(name)
+
+
+_PATTERNS = {
+    "full": r"\A\*\*\*\z",
+    "partial": r"\A\*\*\*(?s:.{0,N})\z",
+    "hash": r"\A[0-9a-f]{64}\z",
+    "hmac": r"\A[0-9a-f]{64}\z",
+}
+__all__ = ["EncodePlan", "Interrupted", "Statement", "Statements", "assert_masked"]

@@ -1,0 +1,400 @@
+"""The node's handle on one worker process and the channels into it. Runs on the event loop; never blocks for long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.cache.block_door import BlockDoor, DoorMaker
+from engine.executor.execution import Frame
+from engine.executor.instance import InstanceLimits
+from engine.executor.messages import (
+    CONTROL,
+    FRAME_BYTES_MAX,
+    HEADER,
+    REPLY_BYTES_MAX,
+    Control,
+    Kind,
+)
+from engine.executor.sandbox import Confinement, Measure, SandboxReport
+from governance.errors import EngineFailed
+
+_LENGTH = struct.Struct(">I")
+_HELLO_BYTES_MAX = 1 << 16
+_SCRATCH_BYTES = 1 << 16
+_FRAMES_AHEAD = 2
+"""Whole frames held for a reader before the channel stops reading."""
+_SNAPSHOTS_KNOWN_MAX = 256
+_SOCKET_BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a channel: a small reply, or a frame."""
+
+    kind: Kind
+    document: Any = None
+    frame: Frame | None = None
+
+
+class Channel(asyncio.BufferedProtocol):
+    """One socket into a worker. One statement at a time; messages queue up to `_FRAMES_AHEAD` frames."""
+
+    def __init__(self, number: int, ended: Callable[[Channel], None]) -> None:
+        self.number = number
+        self.discarding = False
+        """Throw frames away: the statement is being given up."""
+        self._ended = ended
+        self._scratch = bytearray(_SCRATCH_BYTES)
+        self._unparsed = 0
+        self._body: bytearray | None = None
+        self._filled = 0
+        self._head: tuple[Kind, int] = (Kind.DONE, 0)
+        self._messages: deque[Message] = deque()
+        self._frames = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self.lost = False
+        self.final_at = 0.0
+        """When the last message of the statement in work arrived (loop time); 0 while it runs."""
+
+    # ------------------------------------------------------------------ asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The worker is gone, or the channel was closed."""
+        self.lost = True
+        self._wake()
+        self._ended(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The rest of a frame, or the scratch area for headers and small messages."""
+        if self._body is not None:
+            return memoryview(self._body)[self._filled :]
+        return memoryview(self._scratch)[self._unparsed :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in what was read."""
+        if self._body is not None:
+            self._filled += nbytes
+            if self._filled == len(self._body):
+                self._complete(self._body)
+            return
+        end = self._unparsed + nbytes
+        at = 0
+        view = memoryview(self._scratch)
+        while end - at >= HEADER.size and not self.lost:
+            kind, rows, length = HEADER.unpack_from(self._scratch, at)
+            limit = FRAME_BYTES_MAX if kind == Kind.FRAME else REPLY_BYTES_MAX
+            if kind not in (Kind.COLUMNS, Kind.FRAME, Kind.DONE, Kind.FAILED) or length > limit:
+                self.close()
+                return
+            at += HEADER.size
+            self._head = (Kind(kind), rows)
+            self._body = bytearray(length)
+            self._filled = min(length, end - at)
+            self._body[: self._filled] = view[at : at + self._filled]
+            at += self._filled
+            if self._filled < length:
+                break
+            self._complete(self._body)
+        self._unparsed = end - at
+        if at and self._unparsed:
+            self._scratch[: self._unparsed] = self._scratch[at:end]
+
+    def _complete(self, body: bytearray) -> None:
+        kind, rows = self._head
+        self._body, self._filled = None, 0
+        if kind == Kind.FRAME:
+            if self.discarding:
+                return
+            self._messages.append(Message(kind, frame=Frame(memoryview(body), rows)))
+            self._frames += 1
+            if self._frames >= _FRAMES_AHEAD and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+        else:
+            try:
+                document = json.loads(body) if body else None
+            except ValueError:
+                self.close()
+                return
+            if kind != Kind.COLUMNS:
+                self.final_at = asyncio.get_running_loop().time()
+            self._messages.append(Message(kind, document))
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # ------------------------------------------------------------------ the executor's side
+
+    def send(self, message: bytes) -> None:
+        """Queue a request; the channel is fresh or its last statement has ended."""
+        self.discarding = False
+        self.final_at = 0.0
+        self._messages.clear()
+        self._frames = 0
+        if self._transport is not None and not self.lost:
+            self._transport.write(message)
+
+    async def next(self) -> Message | None:
+        """The next message; None when the worker is gone."""
+        while not self._messages:
+            if self.lost:
+                return None
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        message = self._messages.popleft()
+        if message.frame is not None:
+            self._frames -= 1
+            if self._paused and self._transport is not None and not self.lost:
+                self._paused = False
+                self._transport.resume_reading()
+        return message
+
+    def discard(self) -> None:
+        """Throw away frames from now on, so that a worker blocked on sending comes to its end."""
+        self.discarding = True
+        self._messages = deque(m for m in self._messages if m.frame is None)
+        self._frames = 0
+        if self._paused and self._transport is not None and not self.lost:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the channel; the worker's thread ends with it."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """How a worker is started. Bytes."""
+
+    limits: InstanceLimits
+    spill_root: Path
+    uid: int | None
+    address_space_bytes: int
+
+
+class WorkerProcess:
+    """One process, its control socket, its block door, its channels."""
+
+    def __init__(
+        self, number: int, serial: int, spec: WorkerSpec, make_door: DoorMaker, on_exit: Callable[[WorkerProcess], None]
+    ) -> None:
+        self.number = number
+        """Its slot, which says its user; free again when it has ended."""
+        self._serial = serial
+        self.spec = spec
+        self.organization: str | None = None
+        """The one organization it serves; None before its first lease."""
+        self.leases = 0
+        self.idle: list[Channel] = []
+        self.retired = False
+        """Takes no new statements: killed, crashed, or DuckDB said it cannot go on."""
+        self.last_used = 0.0
+        self.report = SandboxReport(())
+        self.door: BlockDoor | None = None
+        self.known: OrderedDict[str, int] = OrderedDict()
+        """Snapshots the worker has, with how many running statements name them."""
+        self._make_door = make_door
+        self._on_exit = on_exit
+        self._channels: set[Channel] = set()
+        self._channel_numbers = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._exited = asyncio.Event()
+        self.ready: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 before it is started."""
+        return self._process.pid if self._process is not None else 0
+
+    def start(self) -> None:
+        """Start the process; await `ready` for its hello."""
+        self.ready = asyncio.get_running_loop().create_task(self._start())
+        self.ready.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._spill = self.spec.spill_root / f"worker-{os.getpid()}-{self._serial}"
+        self._spill.mkdir(mode=0o700, parents=True)
+        if self.spec.uid is not None:
+            os.chown(self._spill, self.spec.uid, self.spec.uid)
+        mine, theirs = socket.socketpair()
+        blocks_mine, blocks_theirs = socket.socketpair()
+        command = [
+            sys.executable,
+            "-I",
+            "-m",
+            "engine.executor.worker",
+            str(theirs.fileno()),
+            str(blocks_theirs.fileno()),
+        ]
+        try:
+            # Started on the loop's own thread: PDEATHSIG fires when the starting *thread* ends.
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own interpreter and module
+                command,
+                pass_fds=(theirs.fileno(), blocks_theirs.fileno()),
+                env={"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            blocks_theirs.close()
+        self.door = self._make_door(blocks_mine)
+        mine.setblocking(False)
+        self._control = mine
+        settings = {
+            "confinement": asdict(
+                Confinement(
+                    str(self._spill), self.spec.uid, self.spec.address_space_bytes, self.spec.limits.spill_bytes
+                )
+            ),
+            "limits": asdict(self.spec.limits),
+        }
+        body = json.dumps(settings).encode()
+        await loop.sock_sendall(mine, _LENGTH.pack(len(body)) + body)
+        hello = await self._hello(mine)
+        loop.add_reader(mine.fileno(), self._gone)
+        if "failed" in hello:
+            self.kill()
+            raise EngineFailed("The query process could not start.", kind="startup", reason=str(hello["failed"])[:100])
+        self.report = SandboxReport(tuple(Measure(**m) for m in hello["sandbox"]))
+
+    async def _hello(self, control: socket.socket) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        data = b""
+        while len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack(data[: _LENGTH.size])[0]:
+            more = await loop.sock_recv(control, 65536)
+            if not more or len(data) > _HELLO_BYTES_MAX:
+                return {"failed": "no hello"}
+            data += more
+        document = json.loads(data[_LENGTH.size :])
+        return document if isinstance(document, dict) else {"failed": "no hello"}
+
+    def _gone(self) -> None:
+        """The control socket is readable: after its hello a worker says nothing, so it has ended."""
+        self.kill()
+
+    # ------------------------------------------------------------------ channels
+
+    async def open_channel(self) -> Channel:
+        """A new channel.
+
+        Raises:
+            OSError: the worker is gone.
+        """
+        if self._control is None or self.retired:
+            raise OSError("the worker is gone")
+        self._channel_numbers += 1
+        number = self._channel_numbers
+        mine, theirs = socket.socketpair()
+        for sock in (mine, theirs):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+        with theirs:
+            socket.send_fds(self._control, [CONTROL.pack(Control.OPEN, number, 0)], [theirs.fileno()])
+        mine.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(lambda: Channel(number, self._channel_ended), sock=mine)
+        self._channels.add(channel)
+        return channel
+
+    def _channel_ended(self, channel: Channel) -> None:
+        self._channels.discard(channel)
+        if channel in self.idle:
+            self.idle.remove(channel)
+
+    def interrupt(self, channel: Channel, statement: int) -> None:
+        """Ask DuckDB to stop a statement."""
+        if self._control is not None and not self.retired:
+            with contextlib.suppress(OSError):
+                self._control.send(CONTROL.pack(Control.INTERRUPT, channel.number, statement))
+
+    # ------------------------------------------------------------------ snapshots the worker knows
+
+    def acquaint(self, ids: list[str]) -> tuple[list[str], tuple[str, ...]]:
+        """Count a statement on `ids`; (ids to describe to the worker, ids it may forget)."""
+        new = [i for i in ids if i not in self.known]
+        for i in ids:
+            self.known[i] = self.known.pop(i, 0) + 1
+        forget = []
+        for i, users in list(self.known.items()):
+            if len(self.known) <= _SNAPSHOTS_KNOWN_MAX:
+                break
+            if users == 0:
+                del self.known[i]
+                forget.append(i)
+        return new, tuple(forget)
+
+    def part(self, ids: list[str]) -> None:
+        """A statement on `ids` has ended."""
+        for i in ids:
+            if i in self.known:
+                self.known[i] -= 1
+
+    # ------------------------------------------------------------------ the end
+
+    def kill(self) -> None:
+        """End the process now; its channels end with it."""
+        if self.retired and self._process is None:
+            return
+        first, self.retired = not self.retired, True
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+            task = asyncio.get_running_loop().create_task(self._reap())
+            self._reaping = task
+        if self.door is not None:
+            self.door.close()
+        for channel in tuple(self._channels):
+            channel.close()
+        if first:
+            self._on_exit(self)
+
+    async def _reap(self) -> None:
+        process = self._process
+        if process is not None:
+            await asyncio.get_running_loop().run_in_executor(None, process.wait)
+        await asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(self._spill, ignore_errors=True))
+        self._exited.set()
+
+    async def exited(self) -> None:
+        """Wait until the process is gone and its spill folder removed."""
+        if self.ready is not None and not self.ready.done():
+            self.ready.cancel()
+            await asyncio.gather(self.ready, return_exceptions=True)
+        self.kill()
+        if self._process is not None:
+            await self._exited.wait()
