@@ -2,7 +2,7 @@
 
 The way of a result:
 
-    columns = result_columns(names, duckdb_types)      # types as DuckDB spells them: [str(d[1]) for d in con.description]
+    columns = result_columns(names, duckdb_types)      # types as DuckDB spells them: str(d[1]) of con.description
     way = plan(columns, formats, timezone="UTC")       # formats as in Bind: (), (f,) or one each; 0 text, 1 binary
     sql = way.wrap(sql)                                # unchanged unless way.must_wrap (HUGEINT, INTERVAL, STRUCT, ...)
     for batch in con.execute(sql, values).to_arrow_reader(60_000):
@@ -13,7 +13,8 @@ The way of a result:
 The wrapped statement's own description (STRUCT, VARCHAR, ...) is not for clients: keep `columns`. A batch of an
 unwrapped statement whose plan must wrap is refused with EngineFailed, never sent wrong.
 
-COPY TO STDOUT: `copy_encoder(columns, CopyOptions(...))` in `engine.encoder.copy`, the same loop with CopyData messages.
+COPY TO STDOUT: `copy_encoder(columns, CopyOptions(...))` in `engine.encoder.copy`, the same loop with CopyData
+messages, and after it `way.closing()`: bytes to send last (header of an empty CSV, trailer of binary; else empty).
 Parameters: `decode(ParameterValue(data, format, oid), duckdb_type)` in `engine.encoder.parameters`.
 Types: `pg_type(duckdb_type)` in `engine.encoder.types`; docs/types.md says what becomes what.
 """

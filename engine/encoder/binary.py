@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.encoder import arrays
-from engine.encoder.calendar import INFINITY_DAYS, INFINITY_US
+from engine.encoder.calendar import INFINITY_DAYS, INFINITY_US, Zone
 from engine.encoder.digits import decimals_numeric, integers_numeric, text_numeric
 from engine.encoder.fields import U8, Field, nulls_of, strings_of, without_nulls
 from engine.encoder.scalars import bits, days, interval_parts, microseconds, not_understood, numbers, storage_of
@@ -29,7 +31,8 @@ from engine.encoder.types import (
     VARBIT,
     PgType,
 )
-from engine.encoder.calendar import Zone
+
+Numbers = npt.NDArray[Any]
 
 EPOCH_DAYS = 10_957
 """2000-01-01, where PostgreSQL's dates begin, in days since 1970."""
@@ -86,12 +89,12 @@ def binary_field(array: pa.Array, pg: PgType, zone: Zone) -> Field:
     raise not_understood(array)
 
 
-def _bytes(values: np.ndarray, dtype: str) -> U8:  # type: ignore[type-arg]
+def _bytes(values: Numbers, dtype: str) -> U8:
     big = np.ascontiguousarray(values).astype(dtype)
     return big.view(np.uint8).reshape(len(values), big.dtype.itemsize)
 
 
-def _shifted(values: np.ndarray, epoch: int, infinity: int, least: int) -> np.ndarray:  # type: ignore[type-arg]
+def _shifted(values: Numbers, epoch: int, infinity: int, least: int) -> Numbers:
     """Counts since 1970 as counts since 2000; DuckDB's infinities as PostgreSQL's (its minus infinity is one lower)."""
     high, low = values >= infinity, values <= -infinity
     moved = np.where(high | low, 0, values) - epoch
@@ -107,7 +110,8 @@ def _uuids(array: pa.Array) -> Field:
     start = int(np.frombuffer(plain.data.buffers()[1], np.int32)[plain.data.offset]) if len(array) else 0
     content = np.frombuffer(plain.data.buffers()[2], np.uint8, len(array) * _UUID_TEXT, start)
     digits = _NIBBLE[np.delete(content.reshape(-1, _UUID_TEXT), _DASHES, axis=1)]
-    return without_nulls(digits[:, 0::2] << 4 | digits[:, 1::2], nulls)
+    octets: U8 = (digits[:, 0::2] << 4 | digits[:, 1::2]).astype(np.uint8)
+    return without_nulls(octets, nulls)
 
 
 def _one_by_one(convert: Callable[[str], bytes]) -> Callable[[pa.Array], Field]:

@@ -172,7 +172,7 @@ class Zone:
 
 
 def instants_text(us: I64, nulls: Mask | None, zone: Zone) -> Slots:
-    """Timestamps with time zone (microseconds since 1970 UTC) in `zone`, as `YYYY-MM-DD HH:MM:SS[.ffffff]+HH[:MM[:SS]]`."""
+    """Instants (microseconds since 1970 UTC) in `zone`, as `YYYY-MM-DD HH:MM:SS[.ffffff]+HH[:MM[:SS]]`."""
     strange = (us < (_FIRST_DAY + 1) * US_PER_DAY) | (us >= _LAST_DAY * US_PER_DAY)
 
     def plain(instants: I64) -> Slots:
@@ -246,7 +246,10 @@ def _with_exceptions(
             strange = None
     if strange is None and nulls is None:
         return plain(values)
-    hidden = strange if nulls is None else nulls if strange is None else strange | nulls
+    hidden: Mask = np.zeros(len(values), np.bool_)
+    for mask in (strange, nulls):
+        if mask is not None:
+            hidden |= mask
     made = plain(np.where(hidden, 0, values))
     texts = {} if strange is None else {int(row): alone(int(values[row])).encode() for row in np.flatnonzero(strange)}
     width = max([made.data.shape[1], *(len(text) for text in texts.values())])

@@ -45,7 +45,7 @@ _FOUR = _TABLES[4][0][:_CHUNK]
 
 
 def _magnitude(values: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.unsignedinteger], Mask | None]:
-    """Absolute values in the narrowest of two unsigned types (so that division is cheap), and where they are negative."""
+    """Absolute values, in 32 bits when they fit (division is cheaper), and where they are negative."""
     negative = None
     if np.issubdtype(values.dtype, np.signedinteger):
         if len(values) and int(values.min()) < 0:
@@ -190,7 +190,7 @@ def decimals_text(array: pa.Array) -> Slots:
 
 
 def numeric_binary(shorts: npt.NDArray[np.uint16], point: int, scale: int, negative: Mask, nulls: Mask | None) -> Field:
-    """PostgreSQL's binary numeric from base-10000 digits: (ndigits, weight, sign, dscale), digits; zeros at both ends cut.
+    """PostgreSQL's binary numeric (ndigits, weight, sign, dscale, digits) from base-10000 digits; outer zeros are cut.
 
     `shorts` is a matrix, most significant digit first, `point` of them before the decimal point.
     """

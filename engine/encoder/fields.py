@@ -28,7 +28,7 @@ ROW_BYTES_MAX = 1 << 30
 """PostgreSQL's own limit on a field and on a message."""
 FIXED_RUN_MIN = 8
 """Bytes of unpadded slots from which a piece of their own is cheaper than squeezing them with their neighbors."""
-_EMPTY = pa.scalar(b"", pa.binary())
+EMPTY = pa.scalar(b"", pa.binary())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def narrowed(field: Field) -> Field:
 
 def without_nulls(matrix: U8, nulls: Mask | None) -> Field:
     """A column of fixed-width binary values: slots, or strings when some are null (binary bytes cannot be padded)."""
-    rows, width = matrix.shape
+    width = matrix.shape[1]
     if nulls is None:
         return Slots(matrix, width, None, padded=False)
     sizes = np.where(nulls, 0, width).astype(np.int32)
@@ -204,7 +204,8 @@ class _Block:
 
     @property
     def width(self) -> int:
-        return self.data.shape[1]
+        """Bytes of a row."""
+        return int(self.data.shape[1])
 
 
 def _squeezed(blocks: list[U8], rows: int) -> bytearray:
@@ -268,14 +269,14 @@ class Pieces:
         self._close()
         if not self._rows or not self._pieces:
             return memoryview(b"")
-        result = pc.binary_join_element_wise(*self._pieces, _EMPTY)
+        result = pc.binary_join_element_wise(*self._pieces, EMPTY)
         end = int(np.frombuffer(result.buffers()[1], np.int32)[self._rows])
         return memoryview(result.buffers()[2])[:end]
 
     def as_array(self) -> pa.Array:
         """All rows as an Arrow binary array."""
         self._close()
-        return self._pieces[0] if len(self._pieces) == 1 else pc.binary_join_element_wise(*self._pieces, _EMPTY)
+        return self._pieces[0] if len(self._pieces) == 1 else pc.binary_join_element_wise(*self._pieces, EMPTY)
 
     def _close(self) -> None:
         for group in self._groups():

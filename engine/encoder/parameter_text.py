@@ -55,6 +55,11 @@ for _names, _kind, _factor in (
 _ISO_DATE = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 _ISO_CLOCK = {"H": "hour", "M": "minute", "S": "second"}
 _BYTEA_OCTAL = re.compile(rb"\\(\\|[0-3][0-7]{2})")
+_ARRAY_TOKEN = re.compile(
+    r"""\s*(?:(?P<mark>[{},])|"(?P<quoted>(?:[^"\\]|\\.)*)\""""
+    r"""|(?P<bare>(?:[^{},"\\\s]|\\.)(?:(?:[^{},"\\]|\\.)*(?:[^{},"\\\s]|\\.))?))\s*""",
+    re.DOTALL,
+)
 _UUID = re.compile(r"\A\{?([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\}?\Z")
 
 
@@ -212,8 +217,7 @@ def _interval(text: str) -> str:
         _iso_interval(text[1:].upper(), total)
         return duckdb_interval(*total)
     factor = 1
-    if text.startswith("@"):
-        text = text[1:]
+    text = text.removeprefix("@")
     if text.lower().endswith(" ago"):
         text, factor = text[:-4], -1
     at, seen = 0, False
@@ -313,11 +317,8 @@ def array_items(text: str, most: int) -> list[Any]:
     root: list[Any] = []
     stack = [root]
     count, at, expects_item, closed = 0, 0, True, False
-    token = re.compile(
-        r'\s*(?:([{},])|"((?:[^"\\]|\\.)*)"|((?:[^{},"\\\s]|\\.)(?:(?:[^{},"\\]|\\.)*(?:[^{},"\\\s]|\\.))?))\s*', re.S
-    )
     while at < len(text):
-        match = token.match(text, at)
+        match = _ARRAY_TOKEN.match(text, at)
         if match is None or closed:
             raise ValueError
         at = match.end()
@@ -352,7 +353,7 @@ def array_items(text: str, most: int) -> list[Any]:
 def _array_item(quoted: str | None, bare: str | None) -> bytes | None:
     if quoted is None and bare is not None and bare.upper() == "NULL":
         return None
-    return re.sub(r"\\(.)", r"\1", bare if quoted is None else quoted or "", flags=re.S).encode()
+    return re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare or "", flags=re.DOTALL).encode()
 
 
 def _check_even(items: list[Any]) -> int:

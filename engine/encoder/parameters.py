@@ -212,7 +212,7 @@ _WIDE = {"UBIGINT": (0, 1 << 64), "HUGEINT": (-(1 << 127), 1 << 127), "UHUGEINT"
 
 
 def _as_inferred(kind: str, text: str, inferred: str) -> str:
-    """The inferred type when it holds the decimal exactly (so that a bound statement has the types it was described with)."""
+    """The inferred type when it holds the decimal exactly: the bound statement has the types it was described with."""
     if kind == "DOUBLE":
         return kind
     whole, _, fraction = text.lstrip("-").partition(".")
@@ -239,10 +239,8 @@ def _binary_numeric(data: bytes) -> str:
     digits = struct.unpack_from(f">{count}H", data, 8)
     if any(digit > 9999 for digit in digits):
         raise ValueError
-    places = [*range(weight, min(weight - count, -1), -1)] or [0]
     by_place = dict(zip(range(weight, weight - count, -1), digits, strict=True))
-    lowest = min([*places, -(-(-scale // 4)) if scale else 0])
-    lowest = min(lowest, -((scale + 3) // 4))
+    lowest = -((scale + 3) // 4)
     whole = "".join(f"{by_place.get(place, 0):04d}" for place in range(max(weight, 0), -1, -1))
     fraction = "".join(f"{by_place.get(place, 0):04d}" for place in range(-1, lowest - 1, -1))
     shown = fraction[:scale].ljust(scale, "0")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 from zoneinfo import ZoneInfoNotFoundError
 
 import pyarrow as pa
@@ -51,6 +50,10 @@ class EncodePlan:
         )
         return f"SELECT {selected} FROM (\n{sql}\n) AS result({', '.join(aliases)})"
 
+    def closing(self) -> bytes:
+        """What comes after the last row: nothing (COPY has a trailer, `CopyEncoder.closing`)."""
+        return b""
+
     def fields(self, batch: pa.RecordBatch) -> list[Field]:
         """The columns of a batch, encoded but not placed in rows."""
         return [
@@ -83,7 +86,7 @@ def parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def plan(columns: Sequence[ResultColumn], formats: Sequence[int], *, timezone: str = "UTC") -> EncodePlan:
-    """The plan for `columns`; `formats` as Bind gives them: none (all text), one for all, or one each (0 text, 1 binary).
+    """The plan for `columns`; `formats` as Bind gives them: none (text), one for all, or one each (0 text, 1 binary).
 
     Raises:
         StatementRefused: formats that do not fit, or an unknown time zone.
@@ -112,6 +115,8 @@ def _prepared(alias: str, pg: PgType) -> str:
             return f"CAST({alias} AS VARCHAR[])" if pg.element else f"CAST({alias} AS VARCHAR)"
         case Preparation.TO_JSON:
             return f"CAST(system.main.to_json({alias}) AS VARCHAR)"
+        case Preparation.CAST_JSON:
+            return f"CAST(CAST({alias} AS JSON) AS VARCHAR)"
         case Preparation.INTERVAL:
             return f"list_transform({alias}, lambda x: {_interval('x')})" if pg.element else _interval(alias)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from engine.encoder.calendar import INFINITY_US, I64
+from engine.encoder.calendar import I64, INFINITY_US
 from governance.errors import EngineFailed, ResourceExceeded
 
 _PER_UNIT = {"s": 1_000_000, "ms": 1000, "us": 1}

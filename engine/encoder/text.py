@@ -124,7 +124,7 @@ def _quoted_if_bare(match: re.Match[str]) -> str:
     token = match.group()
     if token.startswith('"'):
         return token
-    name = "NaN" if "n" == token.lstrip("-")[0].lower() else "Infinity"
+    name = "NaN" if token.lstrip("-")[0].lower() == "n" else "Infinity"
     return f'"{"-" if token.startswith("-") and name == "Infinity" else ""}{name}"'
 
 

@@ -39,11 +39,13 @@ class Preparation(Enum):
     """As a struct of months, days, microseconds: Arrow's nanoseconds overflow silently after 292 years."""
     TO_JSON = auto()
     """Through `to_json`."""
+    CAST_JSON = auto()
+    """Cast to JSON: `to_json` of a VARIANT is a string."""
 
 
 @dataclass(frozen=True, slots=True)
 class PgType:
-    """A PostgreSQL type: `oid`, `size` in bytes (-1 is variable), `typmod` (-1 is none), `element` (0, or an array's element oid)."""
+    """A PostgreSQL type: `oid`, `size` in bytes (-1: variable), `typmod` (-1: none), `element` oid of arrays (or 0)."""
 
     oid: int
     size: int
@@ -98,7 +100,7 @@ _PLAIN: dict[str, tuple[int, Preparation]] = {
     "BIT": (VARBIT, Preparation.TEXT),
     "NULL": (TEXT, Preparation.TEXT),
     '"NULL"': (TEXT, Preparation.TEXT),
-    "VARIANT": (JSON, Preparation.TO_JSON),
+    "VARIANT": (JSON, Preparation.CAST_JSON),
 }
 _DECIMAL = re.compile(r"\ADECIMAL\((\d{1,2}),\s*(\d{1,2})\)\Z")
 _ARRAY = re.compile(r"\A(.*)\[\d*\]\Z", re.DOTALL)
@@ -126,7 +128,7 @@ def pg_type(duckdb_type: str) -> PgType:
     inner = element_type(duckdb_type)
     if inner is not None:
         element = pg_type(inner)
-        if element.element or element.preparation is Preparation.TO_JSON:
+        if element.element or element.preparation in (Preparation.TO_JSON, Preparation.CAST_JSON):
             return _JSON  # DuckDB's nested lists need not be rectangular; PostgreSQL's arrays must
         return PgType(ARRAY_OIDS[element.oid], -1, element.typmod, element.oid, element.scale, element.preparation)
     if duckdb_type.startswith("ENUM("):
