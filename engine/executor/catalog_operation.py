@@ -145,6 +145,9 @@ def run(
         announce(prepared.columns)
         for batch in result.to_arrow_reader(BATCH_ROWS):
             yield from way.frames(batch)
+        closing = way.closing()
+        if closing:
+            yield memoryview(closing), 0
     except Refusal:
         raise
     except Exception as error:

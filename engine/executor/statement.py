@@ -172,6 +172,9 @@ class Statement:
             for at, check in checks:
                 assert_masked(batch.column(at), check)
             yield from way.frames(batch)
+        closing = way.closing()
+        if closing:
+            yield memoryview(closing), 0
 
     def _encoder(self, columns: Sequence[ResultColumn]) -> Any:
         request = self._request
