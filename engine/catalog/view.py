@@ -30,6 +30,7 @@ class PrincipalCatalog:
         self._rulebook = rulebook
         self._principal = principal
         self._lake = lake
+        self._lake_version = lake_version
         self.environment = rulebook.environment
         owners = dict(rulebook.schemas)
         seen = (principal.organization, SHARED)
@@ -40,7 +41,8 @@ class PrincipalCatalog:
 
         self._tables = {key: table for key, table in lake.items() if visible(key)}
         self._views = {view.name.key: view for view in rulebook.views if visible(view.name.key)}
-        facts = repr((lake_version, rulebook.version, principal.organization, principal.allowed_tables))
+        lake_facts = lake_version or sorted(self._tables.items())
+        facts = repr((lake_facts, rulebook.version, rulebook.schemas, principal.organization, principal.allowed_tables))
         self.version = hashlib.sha256(facts.encode()).hexdigest()[:16]
 
     @property
@@ -57,6 +59,10 @@ class PrincipalCatalog:
     def rulebook(self) -> Rulebook:
         """The rulebook it was made with."""
         return self._rulebook
+
+    def seen_by(self, principal: Principal) -> PrincipalCatalog:
+        """The part of the same lake that another principal may see."""
+        return PrincipalCatalog(self._lake, self._rulebook, principal, self._lake_version)
 
     def resolve(self, schema: str | None, name: str) -> Table | View | None:
         """The table or view of that name, or None; without a schema only `main` is looked into."""

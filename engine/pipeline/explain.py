@@ -1,0 +1,145 @@
+"""EXPLAIN for those who manage policies, and EXPLAIN POLICY for everybody: what was decided, and why.
+
+EXPLAIN POLICY [FOR KEY 'name' | FOR USER 'e-mail'] <statement>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.pipeline.authorize import manages_policies
+from engine.pipeline.relation import SecuredTable
+from engine.pipeline.splice import Segments
+from engine.pipeline.text_gate import Token, scan
+from governance.audit_record import PolicyVerdict
+from governance.errors import NotFound, PermissionRefused, Refusal, StatementRefused, SyntaxRefused
+from governance.principals import Principal
+from governance.rulebook import Key, Rulebook
+from governance.scopes import BUNDLES
+from governance.sql_literals import identifier, text_literal
+
+_COLUMNS = ("section", "policy", "kind", "table", "column", "effect", "reason", "detail")
+_FORMATS = frozenset({"json", "text", "html", "graphviz", "yaml", "mermaid"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What EXPLAIN POLICY asks: a statement, and as whom (None: as oneself)."""
+
+    text: str
+    subject: Principal | None
+    about: str
+    manager: bool
+
+
+def is_explain_policy(text: str) -> bool:
+    """Whether the text begins with EXPLAIN POLICY."""
+    head = text.lstrip()[:8].lower()
+    if not head.startswith("explain"):
+        return False
+    tokens = scan(text)
+    return len(tokens) > 1 and tokens[0].text.lower() == "explain" and tokens[1].text.lower() == "policy"
+
+
+def _words(tokens: Sequence[Token], at: int, *words: str) -> bool:
+    return [t.text.lower() for t in tokens[at : at + len(words)]] == list(words)
+
+
+def read(text: str, principal: Principal, rulebook: Rulebook) -> Request:
+    """The request in a text that begins with EXPLAIN POLICY.
+
+    Raises:
+        PermissionRefused: it asks about someone else, without the right to manage policies.
+        NotFound: there is no such key or user of the organisation.
+        SyntaxRefused, StatementRefused: it is not well formed.
+    """
+    tokens = scan(text)
+    manager = manages_policies(principal)
+    at, subject, about = 2, None, "oneself"
+    for kind in ("key", "user"):
+        if _words(tokens, at, "for", kind):
+            if not manager:
+                raise PermissionRefused("Only roles that manage policies may explain them for someone else.")
+            if len(tokens) < at + 3 or tokens[at + 2].kind not in ("string", "word", "quoted"):
+                raise SyntaxRefused("A name in quotes is expected here.", position=tokens[at].start + 1)
+            name = tokens[at + 2]
+            wanted = name.text[1:-1].replace("''", "'") if name.kind == "string" else name.name
+            subject = _subject(kind, wanted, principal, rulebook)
+            about, at = f"{kind} {wanted[:64]}", at + 3
+            break
+    if _words(tokens, at, "using", "draft"):
+        raise StatementRefused("Drafts of policies are not available here.")
+    if at >= len(tokens):
+        raise SyntaxRefused("A statement is expected after EXPLAIN POLICY.")
+    return Request(text[tokens[at].start :], subject, about, manager)
+
+
+def _subject(kind: str, wanted: str, principal: Principal, rulebook: Rulebook) -> Principal:
+    found: Principal | None = None
+    if kind == "key":
+        key = next((k for k in rulebook.keys if wanted in (k.id, k.name)), None)
+        found = rulebook.principal(key, source_ip=principal.source_ip) if key else None
+    else:
+        user = next((u for u in rulebook.users if wanted in (u.id, u.email)), None)
+        if user is not None:
+            key = Key("explain", "explain", "", "", user.id, BUNDLES["read_only"])
+            found = rulebook.principal(key, source_ip=principal.source_ip)
+    if found is None or (found.organization != principal.organization and not principal.operator):
+        raise NotFound(f"There is no such {kind}.")
+    return found
+
+
+def plain_explain(text: str, tokens: tuple[Token, ...], principal: Principal) -> tuple[str, str, tuple[Token, ...]]:
+    """The prefix of a plain EXPLAIN, the statement behind it, and its tokens.
+
+    Raises:
+        PermissionRefused: plans show estimates of hidden rows, so only roles that manage policies may see them.
+    """
+    if not manages_policies(principal):
+        raise PermissionRefused(
+            "EXPLAIN is for roles that manage policies: plans tell about hidden rows.", advice="Use EXPLAIN POLICY."
+        )
+    at = 1
+    if _words(tokens, at, "analyze"):
+        at += 1
+    elif len(tokens) > 4 and _words(tokens, at, "(", "format") and tokens[3].text.lower() in _FORMATS:
+        at = 5 if tokens[4].text == ")" else at
+    if at >= len(tokens) or tokens[at].text.lower() == "explain":
+        raise SyntaxRefused("A statement is expected after EXPLAIN.")
+    start = tokens[at].start
+    behind, rest = text[start:], scan(text[start:])
+    return " ".join(t.text for t in tokens[:at]) + " ", behind, rest
+
+
+def report(
+    verdicts: Sequence[PolicyVerdict],
+    secured: Sequence[SecuredTable],
+    segments: Segments,
+    refusal: Refusal | None,
+    *,
+    manager: bool,
+) -> str:
+    """The answer as a SELECT over VALUES of text literals; filters and the governed SQL for managers only."""
+    rows: list[tuple[str, ...]] = [
+        ("verdict", v.policy, v.kind, v.table, v.column, v.effect, v.reason if manager else "", "") for v in verdicts
+    ]
+    for table in secured:
+        name = str(table.table.name)
+        if manager and table.condition:
+            rows.append(("row_filter", "", "row_filter", name, "", "applied", "", table.condition))
+        rows += [
+            ("masked_column", mask.name, "mask", name, column, "applied", mask.function.value if manager else "", "")
+            for column, mask in table.masks.items()
+        ]
+    if refusal is not None:
+        reason = refusal.reason if manager else refusal.message
+        rows.append(("refusal", "", refusal.code, "", "", "denied", reason, refusal.advice))
+    if manager and segments:
+        sql = "".join(s if isinstance(s, str) else identifier(str(s)) for s in segments)
+        rows.append(("governed_sql", "", "", "", "", "", "", sql))
+    values = ", ".join("(" + ", ".join(text_literal(value) for value in row) + ")" for row in rows)
+    columns = ", ".join(identifier(c) for c in _COLUMNS)
+    if not rows:
+        return f"SELECT {', '.join(f'NULL::VARCHAR AS {identifier(c)}' for c in _COLUMNS)} WHERE FALSE"
+    return f"SELECT * FROM (VALUES {values}) AS policy({columns})"
