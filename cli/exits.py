@@ -12,6 +12,12 @@ UNREACHABLE = 3
 INTERRUPTED = 130
 
 
+class NotStarted(Refusal):
+    """A part of the installation that was started here did not begin to serve; it has said why on stderr."""
+
+    code = "not_started"
+
+
 class UsageWrong(Exception):
     """The command line or an environment variable cannot be meant."""
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cli.exits import UsageWrong
+from cli.exits import NotStarted, UsageWrong
 from cli.supervisor import ControlPlaneSupervisor, Listening
 from governance.errors import Conflict
 from local.certificates import ensure_certificates
@@ -53,19 +53,24 @@ def serve(
     settings = ServeSettings(data, port, control_port, metrics_port, listen, tuple(proxy_from or ()))
     with _only_one(opened):
         ensure_certificates(opened.tls_path, names=opened.settings().tls_names, now=SystemClock().now())
-        uvloop.run(serve_home(opened, settings))
+        try:
+            uvloop.run(serve_home(opened, settings))
+        except OSError as error:
+            raise NotStarted(
+                f"The node cannot start: {error.strerror or type(error).__name__}.",
+                advice="A port may be taken (--port, --metrics-port; 0 takes any free one), or the disk be full.",
+            ) from None
 
 
 async def serve_home(home: Home, settings: ServeSettings) -> None:
     """Run the parts of `home` until a signal ends the node, then the control plane.
 
     Raises:
-        Unreachable: the control plane did not start.
+        NotStarted: the control plane did not start.
         OSError: a port is taken.
     """
     from engine.__main__ import run_node  # late: no other verb waits for it
     from engine.node import NodeAddress
-
     from engine.settings import NodeSettings
 
     host = reachable_host(settings.listen)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from cli.exits import Unreachable
+from cli.exits import NotStarted
 from local.home import Home
 
 START_TIMEOUT_S = 30.0
@@ -56,7 +56,7 @@ class ControlPlaneSupervisor:
         """Start the child and its watch.
 
         Raises:
-            Unreachable: it ended or did not begin to listen in time; it has said why on stderr.
+            NotStarted: it ended or did not begin to listen in time; it has said why on stderr.
         """
         listening = await self._launch()
         self._port = listening.port
@@ -84,7 +84,9 @@ class ControlPlaneSupervisor:
             listening = Listening(int(json.loads(line)["port"]), child.pid)
         except (TimeoutError, ValueError, KeyError):
             await self._end()
-            raise Unreachable(f"The control plane did not start on port {self._port}.") from None
+            raise NotStarted(
+                f"The control plane did not start on port {self._port}.", advice="Its reason stands above."
+            ) from None
         self._on_start(listening)
         return listening
 
@@ -96,7 +98,7 @@ class ControlPlaneSupervisor:
             wait_s = BACKOFF_FIRST_S if healthy else min(wait_s * 2, BACKOFF_MAX_S)
             print("hatidata: the control plane ended; starting it again", file=sys.stderr)
             await asyncio.sleep(wait_s)
-            with contextlib.suppress(Unreachable):
+            with contextlib.suppress(NotStarted):
                 await self._launch()
 
     async def _until_ill(self) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from cli.connection import Address, ControlPlane
 from cli.demo.flights import write_flights
 from cli.demo.sample_data import write_samples
-from cli.exits import Unreachable
+from cli.exits import NotStarted, Unreachable
 from cli.init import prepare_home
 from cli.reconcile import Reconciler
 from cli.yaml_document import load
@@ -79,7 +79,7 @@ class Warehouse:
         """Run `hatidata serve` and wait until it is ready.
 
         Raises:
-            Unreachable: it did not become ready in time; it has said why on stderr.
+            NotStarted: it did not become ready in time; it has said why on stderr.
         """
         command = [
             sys.executable, "-m", "cli.main", "serve", "--home", str(self.home.path), "--data", str(self.lake),
@@ -100,7 +100,7 @@ class Warehouse:
 
         threading.Thread(target=read, args=(self._process,), daemon=True).start()
         if not ready.wait(START_TIMEOUT_S) or not any(line.startswith(b"ready") for line in lines):
-            raise Unreachable("The demo's warehouse did not start.")
+            raise NotStarted("The demo's warehouse did not start.", advice="Its reason stands above.")
         self.running = self.home.running()
 
     def apply(self) -> int:
