@@ -7,6 +7,7 @@ is not understood is refused with the path of the offending item (`policies[3].f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +17,7 @@ from governance.policies import SHARED, Policy
 from governance.principals import Agent
 from governance.roles import Role
 from governance.scopes import expand
-from governance.state_item import NAME, Item
+from governance.state_item import Item
 from governance.state_policies import read_policy
 from governance.tables import TableName, fold
 
@@ -24,6 +25,8 @@ VERSION = 1
 ITEMS_MAX = 10_000
 """Per section."""
 VIEW_SQL_MAX = 64 * 1024
+ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""What an attribute's name looks like: it stands in filters as `{name}`."""
 
 _T = TypeVar("_T")
 
@@ -134,14 +137,14 @@ def _section(top: Item, name: str, read: Callable[[Item], _T], identity: Callabl
 
 
 def _organization(item: Item) -> DeclaredOrganization:
-    organization = DeclaredOrganization(id=item.name("id"), name=item.text("name", most=200))
+    organization = DeclaredOrganization(id=item.id("id"), name=item.text("name", most=200))
     if organization.id == SHARED:
         raise item.wrong("id", f"{SHARED!r} is reserved for schemas that every organization sees")
     return organization
 
 
 def _schema(item: Item) -> DeclaredSchema:
-    return DeclaredSchema(name=item.text("name", most=128), organization=item.name("organization"))
+    return DeclaredSchema(name=item.text("name", most=128), organization=item.id("organization"))
 
 
 def _user(item: Item) -> DeclaredUser:
@@ -150,11 +153,11 @@ def _user(item: Item) -> DeclaredUser:
         raise item.wrong("email", "is not an e-mail address")
     attributes = item.mapping("attributes")
     for name, value in attributes.items():
-        if not NAME.fullmatch(name) or not isinstance(value, str) or len(value) > 256:
-            raise item.wrong("attributes", "holds names of letters, digits and _ - and values of text (quote numbers)")
+        if not ATTRIBUTE.fullmatch(name) or not isinstance(value, str) or len(value) > 256:
+            raise item.wrong("attributes", "holds lower-case names (a-z, 0-9, _) and values of text (quote numbers)")
     return DeclaredUser(
         email=email,
-        organization=item.name("organization"),
+        organization=item.id("organization"),
         role=Role(item.choice("role", tuple(Role))),
         id=item.text("id", "", most=254),
         attributes=tuple(sorted(attributes.items())),

@@ -35,12 +35,15 @@ class HomeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RunningControlPlane:
-    """Where the control plane of a home listens at the moment (`run/control.json`)."""
+class RunningParts:
+    """Where the parts of a home listen at the moment (`run/control.json`)."""
 
     url: str
     pid: int
-    """The process that serves it."""
+    """The control plane's process."""
+    node_port: int = 0
+    """Where PostgreSQL clients connect; 0 while the node is not ready."""
+    metrics_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +109,26 @@ class Home:
         except (KeyError, TypeError) as error:
             raise InvalidRequest("The home's settings are damaged.", reason=type(error).__name__) from None
 
-    def running(self) -> RunningControlPlane:
-        """Where the control plane listens.
+    def running(self) -> RunningParts:
+        """Where the parts listen.
 
         Raises:
             NotFound: none has said so.
         """
         try:
             document = _decode(self.running_path)
-            return RunningControlPlane(str(document["url"]), int(document["pid"]))
+            return RunningParts(
+                url=str(document["url"]),
+                pid=int(document["pid"]),
+                node_port=int(document["node_port"]),
+                metrics_port=int(document["metrics_port"]),
+            )
         except (FileNotFoundError, KeyError, TypeError, ValueError):
             raise NotFound(
                 "No control plane runs in this home.", advice="Start one with `hatidata serve --home DIR --data PATH`."
             ) from None
 
-    def announce(self, running: RunningControlPlane) -> None:
+    def announce(self, running: RunningParts) -> None:
         """Write `run/control.json`."""
         write_private(self.running_path, _encode(asdict(running)))
 
