@@ -22,6 +22,7 @@ from engine.session_run import stamp
 from engine.tls import ALPN
 from engine.wire import backend, proxy
 from engine.wire import sqlstate as s
+from engine.wire.client_hello import PROTOCOL_VERSION_ALERT, RECORD_HEAD_BYTES, offers_tls_1_3, record_length
 from engine.wire.startup import CancelRequest, GssEncRequest, SslRequest, StartupMessage, length_of, parse_startup
 from engine.wire.violations import ProtocolViolation
 from governance.audit_record import SessionEvent
@@ -31,6 +32,8 @@ from governance.rulebook import Rulebook
 _LOG = logging.getLogger("hatidata.node")
 _TLS_HANDSHAKE = 0x16
 _BACKLOG = 1024
+_HELLO_BYTES_MAX = 16 * 1024
+_HELLO_TRIES = 50
 
 PLAINTEXT = Report(
     "FATAL",
@@ -204,6 +207,7 @@ class Server:
         try:
             async with asyncio.timeout(limits.handshake_timeout_s):
                 source, direct = await self._before_tls(client, peer)
+                await _only_tls13(client)
         except TimeoutError:
             raise _Refused("handshake_timeout") from None
         channel = Channel(limits)
@@ -357,6 +361,29 @@ async def _read_exactly(client: socket.socket, count: int) -> bytes:
             raise _Refused("closed")
         data += piece
     return bytes(data)
+
+
+async def _only_tls13(client: socket.socket) -> None:
+    """Tell a client that cannot speak TLS 1.3 so, in TLS's own words.
+
+    Raises:
+        _Refused: it cannot, or it closed.
+    """
+    await _peek(client)
+    head = client.recv(RECORD_HEAD_BYTES, socket.MSG_PEEK)
+    length = record_length(head)
+    for _ in range(_HELLO_TRIES):
+        record = client.recv(min(length, _HELLO_BYTES_MAX), socket.MSG_PEEK) if length else b""
+        if len(record) == length or len(record) >= _HELLO_BYTES_MAX:
+            break
+        await asyncio.sleep(0.01)  # the rest of the record is on its way; readiness says nothing of how much
+    else:
+        return
+    if length and not offers_tls_1_3(record):
+        await _say(client, PROTOCOL_VERSION_ALERT)
+        client.shutdown(socket.SHUT_WR)
+        client.recv(_HELLO_BYTES_MAX)
+        raise _Refused("tls_version")
 
 
 async def _say(client: socket.socket, data: bytes) -> None:

@@ -129,7 +129,9 @@ def data_row(*values: bytes | None) -> bytes:
 
 
 class FakeExecution:
-    def __init__(self, executor: FakeExecutor, text: str, formats: Sequence[int], values: Sequence[bytes | None]) -> None:
+    def __init__(
+        self, executor: FakeExecutor, text: str, formats: Sequence[int], values: Sequence[bytes | None]
+    ) -> None:
         self.executor = executor
         self.text = text
         self.binary = bool(formats and formats[0])
@@ -272,7 +274,7 @@ class Front:
 async def until(condition: Any, deadline_s: float = 10.0) -> None:
     """Wait for a condition, with a deadline."""
     async with asyncio.timeout(deadline_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nothing to wait on but the world
             await asyncio.sleep(0.005)
 
 

@@ -1,0 +1,59 @@
+"""Session parameters as PostgreSQL 15 keeps them."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.refusals import SessionRefused
+from engine.session_settings import SessionSettings, duration_ms
+
+
+def test_set_show_reset() -> None:
+    settings = SessionSettings({"application_name": "psql"})
+    assert settings.set("application_name", "x") == "x"
+    assert settings.reset("application_name") == "psql"
+    assert settings.set("statement_timeout", "90000") is None
+    assert settings.get("statement_timeout") == "90s"
+    assert settings.duration_s("statement_timeout") == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sqlstate"),
+    [
+        ("search_path", "secret", "22023"),
+        ("client_encoding", "LATIN1", "22023"),
+        ("no_such_thing", "1", "42704"),
+        ("server_version", "16", "55P02"),
+        ("statement_timeout", "-1", "22023"),
+        ("TimeZone", "../../etc/passwd", "22023"),
+        ("TimeZone", "Nowhere/Atall", "22023"),
+        ("standard_conforming_strings", "off", "22023"),
+        ("application_name", "x" * 5000, "22023"),
+    ],
+)
+def test_refused(name: str, value: str, sqlstate: str) -> None:
+    with pytest.raises(SessionRefused) as caught:
+        SessionSettings().set(name, value)
+    assert caught.value.sqlstate == sqlstate
+
+
+@pytest.mark.parametrize("value", ['"$user", public', "", '""', "main"])
+def test_search_path_is_the_default_or_empty(value: str) -> None:
+    SessionSettings().set("search_path", value)
+
+
+def test_rollback_takes_set_back_and_local_ends_with_its_transaction() -> None:
+    settings = SessionSettings()
+    settings.begin()
+    settings.set("application_name", "a")
+    assert settings.end(commit=False) == {"application_name": ""}
+    settings.begin()
+    settings.set("application_name", "kept")
+    settings.set("application_name", "local", local=True)
+    assert settings.end(commit=True) == {"application_name": "kept"}
+    assert settings.get("application_name") == "kept"
+
+
+@pytest.mark.parametrize(("text", "ms"), [("0", 0), ("250", 250), ("5s", 5000), ("1.5 min", 90000), ("1h", 3600000)])
+def test_durations(text: str, ms: int) -> None:
+    assert duration_ms(text) == ms
