@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.catalog.emulation import types
-from engine.catalog.emulation.image import CatalogImage
-from engine.catalog.emulation.statement import CatalogColumn
+from engine.catalog.emulation.image import CatalogImage, build
+from engine.catalog.emulation.statement import CatalogColumn, translate
 from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
+from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
 from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
 from engine.executor.messages import Bound, Kind, Request, reply
@@ -130,8 +131,6 @@ def run(
     zone = str(request.row_options.get("time_zone", "UTC"))
     way: Any
     if copying:
-        from engine.encoder.copy import CopyOptions, copy_encoder  # the worker has imported it for its own statements
-
         options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
         copy_options = CopyOptions.parse(request.row_format.removeprefix("copy_"), options)
         way = copy_encoder(prepared.columns, copy_options, timezone=zone)
@@ -166,3 +165,16 @@ def catalog(_shared: Any, _cursor: Any, request: Request, send: Callable[[bytes]
         send(reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns]))
 
     yield from run(_instance(request.extra), request, announce)
+
+
+def rehearse_catalog() -> None:
+    """Read the fixed rows and make an instance once, while files can still be read and modules imported."""
+    instance = CatalogInstance(build((), database="rehearsal", user="rehearsal"))
+    try:
+        statement = translate("SELECT c.oid::regclass, relname FROM pg_class c WHERE oid = $1::regclass")
+        instance.fill(statement.relations)
+        prepared = prepare(statement.sql, statement.columns, ())
+        values: dict[str, object] = {"p1": "pg_class"}
+        instance.cursor().execute(prepared.sql, instance.used(prepared.sql, values)).to_arrow_table()
+    finally:
+        instance.close()

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from engine.cache.block_cache import BlockCache
 from engine.cache.block_door import BlockDoor, BlockUse, ObjectNumbers
 from engine.cache.objects import Snapshot
+from engine.catalog.emulation import CatalogImage, CatalogStatement, SessionInfo
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.execution import ExecutionFacts, Frame
@@ -28,6 +29,8 @@ from governance.errors import DeadlineExceeded, EngineFailed, Refusal, ResourceE
 from governance.tables import TableName
 
 _COLUMNS_MAX = 4096
+CATALOG_IMAGE_MISSING = "image_missing"
+"""What a worker says (`EngineFailed.kind`) that does not hold a catalog image yet."""
 CATALOG_ORGANIZATION = ""
 """The reserved organization whose workers look at files for the lake."""
 
@@ -149,6 +152,47 @@ class Executor:
             extra=dict(extra or {}),
         )
         return await self._begin(_Job(organization, request, tuple(snapshots), bool(snapshots)), deadline_s)
+
+    async def run_catalog(
+        self,
+        image: CatalogImage,
+        statement: CatalogStatement,
+        session: SessionInfo,
+        *,
+        organization: str,
+        parameters: Sequence[ParameterValue] = (),
+        formats: Sequence[int] = (),
+        deadline_s: float,
+        row_format: str = "datarow",
+        row_options: Mapping[str, Any] | None = None,
+    ) -> Execution:
+        """Start a catalog query on `image` in a worker of `organization`. Raises as `run`.
+
+        The image goes along only when the worker does not hold it yet.
+        """
+        bound = tuple(
+            Bound(value.data, value.format, value.oid or oid, "")
+            for value, oid in zip(parameters, statement.parameters, strict=False)
+        )
+        extra = {
+            "key": image.key,
+            "columns": [[c.name, c.oid, c.size, c.modifier, c.duck] for c in statement.columns],
+            "relations": [list(relation) for relation in statement.relations],
+            "session": statement.bound(session),
+        }
+
+        async def start(document: Mapping[str, Any]) -> Execution:
+            return await self.run_operation(
+                "catalog", organization, sql=statement.sql, extra=document, parameters=bound, formats=formats,
+                deadline_s=deadline_s, row_format=row_format, row_options=row_options,
+            )  # fmt: skip
+
+        try:
+            return await start(extra)
+        except EngineFailed as error:
+            if error.kind != CATALOG_IMAGE_MISSING:
+                raise
+        return await start({**extra, "image": image.document()})
 
     async def file_types(self, snapshot: Snapshot) -> tuple[tuple[tuple[str, str], ...], bool]:
         """((column name, DuckDB type), ...) of a table's files, and whether all files have the same columns.

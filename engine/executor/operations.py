@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.executor.catalog_operation import catalog
 from engine.executor.file_types import file_types
 
 OPERATIONS: dict[str, Any] = {
     "files": file_types,
+    "catalog": catalog,
 }
 """name -> (shared, cursor, request, send) -> iterator of (frame, rows); the function sends COLUMNS itself."""

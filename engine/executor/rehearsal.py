@@ -10,6 +10,7 @@ import uuid
 import pyarrow as pa
 
 from engine.encoder import plan, result_columns
+from engine.executor.catalog_operation import rehearse_catalog
 
 _MODULES = ("pyarrow.compute", "pyarrow.dataset", "numpy", "zoneinfo", "encodings.idna", "encodings.unicode_escape")
 _DAY = datetime.datetime(2024, 2, 29, 12, 30, 15, 123456)  # noqa: DTZ001 - DuckDB's TIMESTAMP has no zone
@@ -37,7 +38,7 @@ _SAMPLES: tuple[tuple[str, pa.DataType, object], ...] = (
 
 
 def rehearse() -> None:
-    """Play a row of every common type through every row format."""
+    """Play a row of every common type through every row format, and make a catalog."""
     for name in _MODULES:
         importlib.import_module(name)
     columns = result_columns([kind for kind, _, _ in _SAMPLES], [kind for kind, _, _ in _SAMPLES])
@@ -46,3 +47,4 @@ def rehearse() -> None:
     for form, zone in ((0, "UTC"), (1, "UTC"), (0, "Europe/Berlin")):
         for _ in plan(columns, (form,), timezone=zone).frames(batch):
             pass
+    rehearse_catalog()

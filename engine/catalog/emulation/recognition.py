@@ -104,12 +104,11 @@ def is_catalog_query(text: str) -> bool:
     """
     if not _HINT.search(text):
         return False
-    try:
-        tree = parse(text)
-    except Refusal:
-        return _reads_catalog_though_unparsed(text)
     found = _Mentions()
-    _walk(tree, frozenset(), found)
+    try:
+        _walk(parse(text), frozenset(), found)
+    except (Refusal, RecursionError):
+        return _reads_catalog_though_unparsed(text)
     if found.tables:
         return all(_of_catalog(parts) for parts in found.tables)
     if any(_session_function(name) for name in found.functions):

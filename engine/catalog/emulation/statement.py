@@ -11,6 +11,7 @@ from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.queries import QueryTranslator
 from engine.catalog.emulation.query_grammar import parse
 from engine.catalog.emulation.values import CatalogRefused, Parameters
+from governance.errors import TextRefused
 
 OIDS_OF_RECORDS = frozenset({t.EXPANDED, t.RECORD})
 
@@ -73,7 +74,10 @@ def translate(text: str, parameter_types: Sequence[int] = ()) -> CatalogStatemen
     Raises:
         Refusal: it does not parse, names what is not there, or is not supported.
     """
-    return _translate(text, tuple(parameter_types))
+    try:
+        return _translate(text, tuple(parameter_types))
+    except RecursionError:
+        raise TextRefused("The catalog query is nested too deeply.") from None
 
 
 @lru_cache(maxsize=512)
