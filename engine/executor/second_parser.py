@@ -10,7 +10,10 @@ import duckdb
 
 from engine.pipeline.second_parser import Parse
 
-_SERIALIZE = "SELECT json_serialize_sql(?::VARCHAR, skip_default := true, skip_empty := true, skip_null := true)"
+_PREPARE = (
+    "PREPARE serialize AS "
+    "SELECT json_serialize_sql($1::VARCHAR, skip_default := true, skip_empty := true, skip_null := true)"
+)
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -29,6 +32,7 @@ class DuckDBParser:
         self._connection = duckdb.connect(":memory:", config=_CONFIG)
         self._connection.execute("SET enable_external_access=false")
         self._connection.execute("SET lock_configuration=true")
+        self._connection.execute(_PREPARE)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -38,9 +42,13 @@ class DuckDBParser:
 
     def parse(self, text: str) -> Parse:
         """How DuckDB reads `text`; see the Protocol."""
+        if "\0" in text:
+            return Parse(failed=True)
+        # A literal in an EXECUTE costs a third of a bound parameter, which DuckDB plans anew each time.
+        execute = "EXECUTE serialize('" + text.replace("'", "''") + "')"
         with self._lock:
             try:
-                row = self._connection.execute(_SERIALIZE, [text]).fetchone()
+                row = self._connection.execute(execute).fetchone()
                 document: dict[str, Any] = json.loads(row[0] if row else "{}")
                 if not document.get("error", True):
                     statements = document["statements"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from governance.errors import TextRefused
 
@@ -42,12 +42,12 @@ _TOKEN = re.compile(
 )
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 _UNICODE_ESCAPES = re.compile(r"[uU]&['\"]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _PREFIX = frozenset({"not", "-", "+", "~", "@", "!"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One word of the text; comments and spaces leave none. `start` and `end` are character offsets."""
 
     kind: str
@@ -81,7 +81,7 @@ def scan(text: str) -> tuple[Token, ...]:
     if len(text) > TEXT_BYTES_MAX or len(text.encode("utf-8", "surrogatepass")) > TEXT_BYTES_MAX:
         raise _refuse(f"The statement is longer than {TEXT_BYTES_MAX} bytes.", 0, "Send it in smaller parts.")
     match = _UNICODE_ESCAPES.search(text)
-    exotic = not text.isascii() or any(ord(c) < 32 and c not in "\t\n\r\f\v" for c in text) or "\x7f" in text
+    exotic = not text.isascii() or _CONTROL.search(text) is not None
     tokens: list[Token] = []
     intricate = False
     depth: list[str] = []
