@@ -25,7 +25,12 @@ _CARD_SHAPES = frozenset({(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (
 _PHONE_SHAPES = frozenset({(3, 3, 4), (1, 3, 3, 4), (3, 3, 3, 4), (3, 4, 4), (5, 5), (2, 4, 4), (2, 5, 4)})
 _CARD_GAPS = frozenset({b" ", b"-", b".", b"/"})
 _CARD_GROUPS = 8
-_PHONE_GAPS = frozenset({b" ", b"-", b".", b"/", b"(", b")", b") ", b" (", b")-", b" - ", b")(", b")/", b" / "})
+_PHONE_GROUPS = 8
+_SPACED_SHAPES = frozenset({(2, 2, 2, 2), (3, 2, 3), (3, 3, 3), (4, 3, 3), (4, 6), (4, 4), (1, 3, 3, 2, 2)})
+"""National forms that admit no other reading only when they are a whole literal."""
+_PHONE_GAPS = frozenset({b" ", b"-", b".", b"/", b"(", b")", b") ", b" (", b")-", b").", b" - ", b")(", b")/", b" / "})
+_OPENING = frozenset({b"'", b'"', b"%"})
+"""What may stand on either side of a value in a literal."""
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -92,7 +97,7 @@ def _issued(digits: bytes) -> bool:
     """Whether a bank card may begin like this and be of this length."""
     size, two, four = len(digits), int(digits[:2]), int(digits[:4])
     if size == 12:
-        return four in {5018, 5020, 5038, 5612, 5893, 6304, 6390, 6759, 6761, 6762, 6763, 604, 606}
+        return two in {50, 56, 57, 58, 63, 67} or four == 604  # Maestro
     if digits[0] == 52 or 50 <= two <= 69:  # Visa; Mastercard, Maestro, Discover, UnionPay and their kin
         return True
     if two in {34, 37}:
@@ -124,7 +129,10 @@ def _card(groups: list[_Group], at: int) -> tuple[Kind, int, int, int] | None:
             admitted = not fraction and _issued(digits)
         else:
             shape = tuple(g.size for g in groups[at : index + 1])
-            admitted = shape in _CARD_SHAPES or (len(digits) > 12 and _issued(digits) and not _date(groups, at))
+            decimal = len(shape) == 2 and group.gap == b"."
+            admitted = shape in _CARD_SHAPES or (
+                len(digits) > 12 and _issued(digits) and not decimal and not _date(groups, at)
+            )
         if admitted and digits.strip(b"0"):
             best = (Kind.CARD, groups[at].start, group.end, index + 1 - at)
     return best
@@ -166,7 +174,7 @@ def _phone(
     before = shadow[max(0, first.start - 2) : first.start]
     if b"+" in first.gap or before.endswith(b"+"):
         return _international(shadow, groups, at, first.start - (2 if before.endswith(b"+(") else 1))
-    if first.text.startswith(b"00") and not first.text.startswith(b"000") and first.size <= 15:
+    if first.text.startswith(b"00") and not first.text.startswith(b"000") and before[-1:] not in (b":", b"."):
         found = _international(shadow, groups, at, first.start)
         if found and (found[3] > 1 or shadow[first.start - 1 : first.start] in (b"'", b'"')):
             return found
@@ -178,7 +186,7 @@ def _phone(
 def _take(groups: list[_Group], at: int, most: int) -> tuple[int, int]:
     """How many groups from `at` hold together as one number of at most `most` digits, and their digits."""
     digits = taken = 0
-    for index in range(at, len(groups)):
+    for index in range(at, min(len(groups), at + _PHONE_GROUPS)):
         group = groups[index]
         if digits + group.size > most or (index > at and (group.gap not in _PHONE_GAPS or _date(groups, index))):
             break
@@ -214,9 +222,17 @@ def _national(shadow: bytes, groups: list[_Group], at: int) -> tuple[Kind, int, 
         for count in range(min(taken, 4), 1, -1):
             if _shaped(groups[at : at + count]):
                 return Kind.PHONE, start, groups[at + count - 1].end, count
-    quoted = left in (b"'", b'"')
-    if quoted and 10 <= first.size <= 11 and first.text[0] == 48 and first.text[1] != 48:
+    ends = not shadow[first.end : first.end + 1].isalpha()
+    if 10 <= first.size <= 11 and first.text[0] == 48 and first.text[1] != 48 and ends:  # no numeral begins with zero
         return Kind.PHONE, start, first.end, 1
+    if left in _OPENING:
+        if first.size == 11 and first.text[0] == 49 and first.text[1] >= 51:  # a mobile number of China
+            return Kind.PHONE, start, first.end, 1
+        end = groups[at + taken - 1].end
+        shape = tuple(group.size for group in groups[at : at + taken])
+        spaced = all(group.gap == b" " for group in groups[at + 1 : at + taken])
+        if shape in _SPACED_SHAPES and shadow[end : end + 1] in _OPENING and spaced and first.text[0] != 49:
+            return Kind.PHONE, start, end, taken
     return None
 
 
@@ -243,7 +259,7 @@ def _bare(
     first = groups[at]
     opened = shadow[first.start - 1 : first.start] == b"("
     start = first.start - 1 if opened else first.start
-    if shadow[start - 1 : start] not in (b"'", b'"', b"%"):
+    if shadow[start - 1 : start] not in _OPENING:
         return None
     taken, digits = _take(groups, at, 15)
     last = groups[at + taken - 1]

@@ -9,10 +9,10 @@ Measured precision and recall: docs/audit.md.
 from __future__ import annotations
 
 import codecs
-import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import re2
@@ -29,10 +29,14 @@ _OPAQUE = b"\x80"
 """Stands in the shadow for a character outside ASCII that is neither digit, dash, space nor mail punctuation."""
 
 
+_SIGNS = chain(range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x1FFFF))
+"""Where digits, dashes and spaces are; the rest of Unicode is ideographs, syllables and private use."""
+
+
 def _shadow_table() -> dict[int, str]:
     """Characters outside ASCII that a person would read as a digit, dash, space, dot or at-sign, mapped one to one."""
     table = {}
-    for code in range(128, sys.maxunicode + 1):
+    for code in _SIGNS:
         char = chr(code)
         category = unicodedata.category(char)
         if category == "Nd":
@@ -51,7 +55,7 @@ def _opaque(error: UnicodeError) -> tuple[bytes, int]:
     return _OPAQUE * (error.end - error.start), error.end
 
 
-_SHADOW_TABLE: dict[int, str] = {}
+_SHADOW_TABLE = _shadow_table()
 codecs.register_error("hatidata-opaque", _opaque)
 
 
@@ -59,8 +63,6 @@ def _shadow(text: str) -> bytes:
     """One byte per character, so that offsets in the shadow are offsets in the text."""
     if text.isascii():
         return text.encode("ascii")
-    if not _SHADOW_TABLE:
-        _SHADOW_TABLE.update(_shadow_table())
     return text.translate(_SHADOW_TABLE).encode("ascii", "hatidata-opaque")
 
 
@@ -80,11 +82,7 @@ _EMAIL = re2.compile(
 )
 _API_KEY = re2.compile(rb"hd_(?:live|test)_[0-9A-Za-z]{8,}", _BYTES)
 _DIGITS = re2.compile(rb"\+?\(?[0-9](?:[ ().\-/]{0,3}[0-9]){6,}", _BYTES)
-_ORDINARY = re2.compile(
-    rb"(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)[0-9]{2})(?: [0-9]{1,2})?",
-    _BYTES,
-)
-"""Dates and the beginning of timestamps, told apart at once because statements are full of them."""
+_UUID = re2.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", _BYTES)
 _EXTENSION = re2.compile(rb"(?i)[ ,]{0,2}(?:x|ext\.?)[ ]?[0-9]{1,6}", _BYTES)
 _ABOUT_PHONE = re2.compile(rb"(?i)phone|mobile|msisdn|whatsapp|telefon|(?:^|[^a-z])(?:tel|cell|fax|sms|call)", _BYTES)
 _ABOUT_SSN = re2.compile(rb"(?i)ssn|social.{0,2}sec|(?:^|[^a-z])(?:tin|itin|tax_?id)(?:[^a-z]|$)", _BYTES)
@@ -154,25 +152,47 @@ class Redactor:
             spans += (Span(match.start(), match.end(), "API_KEY") for match in _API_KEY.finditer(shadow))
         if b"@" in shadow or b"%40" in shadow:
             spans += (Span(match.start(), match.end(), "EMAIL") for match in _EMAIL.finditer(shadow))
-        about = _Context(shadow).about
+        context = _Context(shadow)
         for match in _DIGITS.finditer(shadow):
             start, end = match.span()
-            if end - start <= 13 and _ORDINARY.fullmatch(shadow, start, end):
+            if _iso_date(shadow, start, end):
                 continue
-            for kind, first, last in classify(shadow, start, end, about):
+            for kind, first, last in classify(shadow, start, end, context.about):
+                if context.in_uuid(first, last):
+                    continue
                 tail = _EXTENSION.match(shadow, last) if kind is Kind.PHONE else None
                 spans.append(Span(first, tail.end() if tail else last, kind.value))
         return _without_overlaps(spans) if len(spans) > 1 else spans
 
 
+def _iso_date(shadow: bytes, start: int, end: int) -> bool:
+    """Whether the run is `YYYY-MM-DD`, perhaps with the hour behind it: told at once, statements are full of them."""
+    return (
+        end - start in (10, 13)
+        and shadow[start + 4] == 45
+        and shadow[start + 7] == 45
+        and shadow[start : start + 2] in (b"19", b"20")
+        and (end - start == 10 or shadow[start + 10] == 32)
+    )
+
+
 class _Context:
-    """Whether the whole statement speaks of phones or of SSNs; looked at only when a run needs it."""
+    """What the rest of the statement says about a run; looked at only when a run needs it."""
 
     def __init__(self, shadow: bytes) -> None:
         self._shadow = shadow
         self._known: dict[Kind, bool] = {}
+        self._uuids: list[tuple[int, int]] | None = None
+
+    def in_uuid(self, start: int, end: int) -> bool:
+        """Whether these offsets lie in a UUID with a letter in it."""
+        if self._uuids is None:
+            spans = (match.span() for match in _UUID.finditer(self._shadow))
+            self._uuids = [(a, b) for a, b in spans if not self._shadow[a:b].replace(b"-", b"").isdigit()]
+        return any(a <= start and end <= b for a, b in self._uuids)
 
     def about(self, kind: Kind) -> bool:
+        """Whether the statement speaks of phones or of SSNs."""
         if kind not in self._known:
             self._known[kind] = bool(_ABOUT[kind].search(self._shadow))
         return self._known[kind]
