@@ -29,7 +29,7 @@ def cancel(process_id: int, secret: bytes) -> bytes:
 
 
 def fields(body: bytes) -> dict[str, str]:
-    return {part[:1].decode(): part[1:].decode() for part in body.split(b"\0") if part}
+    return {part[:1].decode("latin-1"): part[1:].decode("latin-1") for part in body.split(b"\0") if part}
 
 
 class Raw:
