@@ -27,7 +27,7 @@ from engine.pipeline import Pipeline
 from engine.pipeline.text_gate import split
 from engine.rulebook import RulebookKeeper
 from engine.server import Server
-from engine.session_catalog import EmulatedCatalog
+from engine.session_catalog import EmulatedCatalog, view_columns
 from engine.session_ports import Desk
 from engine.settings import NodeSettings
 from engine.status_page import StatusPage
@@ -82,13 +82,14 @@ class Node:
         self._authenticator = Authenticator(self.keeper, settings.connections, clock)
         self._admission = Admission(settings.queries)
         self._views: OrderedDict[Principal, tuple[object, object, PrincipalCatalog]] = OrderedDict()
+        pipeline = Pipeline(self._parser)
         self._desk = Desk(
             authenticator=self._authenticator,
-            pipeline=Pipeline(self._parser),
+            pipeline=pipeline,
             split=split,
             view=self._view,
             lake_version=lambda: self.lake.version,
-            catalog=EmulatedCatalog(self._executor),
+            catalog=EmulatedCatalog(self._executor, view_columns=view_columns(pipeline, self._executor)),
             executor=self._executor,
             audit=self.audit,
             admission=self._admission,

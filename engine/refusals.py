@@ -61,6 +61,12 @@ ENGINE_KINDS: dict[str, str] = {
     "assertion": s.INTERNAL_ERROR,
     "startup": s.SYSTEM_ERROR,
     "internal": s.INTERNAL_ERROR,
+    "image_missing": s.INTERNAL_ERROR,
+    "undefined_object": s.UNDEFINED_OBJECT,
+    "undefined_function": s.UNDEFINED_FUNCTION,
+    "ambiguous_function": s.AMBIGUOUS_FUNCTION,
+    "invalid_name": s.INVALID_NAME,
+    "undefined_schema": s.INVALID_SCHEMA_NAME,
 }
 """What `EngineFailed.kind` (a class of DuckDB's errors, never its words) says more precisely."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -18,9 +18,14 @@ from engine.catalog.emulation import (
 from engine.catalog.view import PrincipalCatalog
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
-from engine.session_ports import CatalogSession, Execution
+from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
 from engine.session_settings import SERVER_VERSION
+from governance.errors import Refusal
+from governance.policies import View
 from governance.tables import Column, Table
+
+ViewColumns = Callable[[PrincipalCatalog, View], Awaitable[Sequence[Column]]]
+"""A view's columns for one principal. Raises a Refusal when he cannot select from it."""
 
 
 class CatalogRunner(Protocol):
@@ -57,7 +62,8 @@ class EmulatedPlan:
     """A translated statement, the image it reads and the session it speaks of."""
 
     runner: CatalogRunner
-    image: CatalogImage
+    image: Callable[[], Awaitable[CatalogImage]]
+    """Made when the statement runs: the columns of views are asked of a worker."""
     statement: CatalogStatement
     session: SessionInfo
     organization: str
@@ -82,7 +88,7 @@ class EmulatedPlan:
     ) -> Execution:
         """Start it in a worker of the session's organization."""
         return await self.runner.run_catalog(
-            self.image, self.statement, self.session, organization=self.organization, parameters=parameters,
+            await self.image(), self.statement, self.session, organization=self.organization, parameters=parameters,
             formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options,
         )  # fmt: skip
 
@@ -101,7 +107,7 @@ class EmulatedPlan:
 class EmulatedCatalog:
     """Recognizes and plans catalog queries; keeps the images of principals who look at the same things."""
 
-    def __init__(self, runner: CatalogRunner, *, view_columns: Callable[[str], Sequence[Column]] | None = None) -> None:
+    def __init__(self, runner: CatalogRunner, *, view_columns: ViewColumns | None = None) -> None:
         self._runner = runner
         self._view_columns = view_columns
         self._images: WeakKeyDictionary[PrincipalCatalog, CatalogImage] = WeakKeyDictionary()
@@ -128,22 +134,42 @@ class EmulatedCatalog:
             schema=None if path == '""' else "main",
             settings=settings,
         )
-        return EmulatedPlan(self._runner, self._image(view, session), statement, info, session.organization)
 
-    def _image(self, view: PrincipalCatalog, session: CatalogSession) -> CatalogImage:
+        async def image() -> CatalogImage:
+            return await self._image(view, session)
+
+        return EmulatedPlan(self._runner, image, statement, info, session.organization)
+
+    async def _image(self, view: PrincipalCatalog, session: CatalogSession) -> CatalogImage:
         image = self._images.get(view)
         if image is None:
-            image = build(self._relations(view), database=session.database, user=session.user)
+            relations = [_of_table(table) for table in view.shown_tables()] + await self._shown_views(view)
+            image = build(relations, database=session.database, user=session.user)
             self._images[view] = image
         return image
 
-    def _relations(self, view: PrincipalCatalog) -> list[_Relation]:
-        relations = [_of_table(table) for table in view.shown_tables()]
-        for shown in view.views():
-            columns = self._view_columns(shown.sql) if self._view_columns else ()
-            relations.append(_Relation(shown.name.schema, shown.name.name, columns, ""))
-        return relations
+    async def _shown_views(self, view: PrincipalCatalog) -> list[_Relation]:
+        """The principal's views with the columns he would get; one he cannot select from is not there."""
+        found: list[_Relation] = []
+        for each in view.views() if self._view_columns is not None else ():
+            try:
+                columns = await self._view_columns(view, each)
+            except Refusal:
+                continue
+            found.append(_Relation(each.name.schema, each.name.name, columns, each.sql))
+        return found
 
 
 def _of_table(table: Table) -> _Relation:
     return _Relation(table.name.schema, table.name.name, table.columns, None)
+
+
+def view_columns(pipeline: Pipeline, executor: Executor) -> ViewColumns:
+    """Columns of a view as its principal gets them: `SELECT *` governed and described."""
+
+    async def columns(catalog: PrincipalCatalog, view: View) -> Sequence[Column]:
+        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (view.name.schema, view.name.name))
+        governed = pipeline.govern(f"SELECT * FROM {quoted}", catalog.principal, catalog, catalog.rulebook)
+        return tuple(Column(column.name, column.type) for column in await executor.describe(governed, ()))
+
+    return columns

@@ -23,23 +23,25 @@ from engine.catalog.emulation.names import Names
 from engine.catalog.emulation.queries import KEYWORD_COLUMNS, SCHEMA_PREFIX
 from engine.catalog.emulation.rows import Row, rows
 from engine.catalog.emulation.statement import CatalogColumn
-from engine.catalog.emulation.values import CatalogRefused, identifier
+from engine.catalog.emulation.values import identifier
 from engine.encoder.types import ResultColumn
 from engine.executor.catalog_functions import MACROS, functions
+from governance.errors import EngineFailed, Refusal, TableUnknown
 
 IMAGES_MAX = 8
 MEMORY_LIMIT = "256MB"
 _MARK = re.compile(r"HD([0-9A-Z]{5})")
-_SENTENCES = {
-    "42P01": "The relation does not exist.",
-    "42704": "The object does not exist.",
-    "42883": "The function does not exist.",
-    "42725": "The function's name is not unique.",
-    "42602": "Invalid name syntax.",
-    "3F000": "The schema does not exist.",
-    "0A000": "The catalog query is not supported.",
-    "22023": "An argument of the catalog query is out of bounds.",
+_REFUSALS = {
+    "42P01": ("", "The relation does not exist."),
+    "42704": ("undefined_object", "The object does not exist."),
+    "42883": ("undefined_function", "The function does not exist."),
+    "42725": ("ambiguous_function", "The function's name is not unique."),
+    "42602": ("invalid_name", "Invalid name syntax."),
+    "3F000": ("undefined_schema", "The schema does not exist."),
+    "0A000": ("not_implemented", "The catalog query is not supported."),
+    "22023": ("invalid_input", "An argument of the catalog query is out of bounds."),
 }
+"""SQLSTATEs that catalog functions raise: `EngineFailed.kind` (empty: TableUnknown) and what the client is told."""
 _ = information_schema  # enters its rows
 
 
@@ -51,12 +53,13 @@ class CatalogRun:
     columns: tuple[ResultColumn, ...]
 
 
-def refusal_of(error: BaseException) -> CatalogRefused | None:
+def refusal_of(error: BaseException) -> Refusal | None:
     """What a failure of the catalog's own functions says, if it is one of theirs; never DuckDB's words."""
     found = _MARK.search(str(error))
-    if found is None or found.group(1) not in _SENTENCES:
+    if found is None or found.group(1) not in _REFUSALS:
         return None
-    return CatalogRefused(found.group(1), _SENTENCES[found.group(1)])
+    kind, sentence = _REFUSALS[found.group(1)]
+    return EngineFailed(sentence, kind=kind) if kind else TableUnknown(sentence)
 
 
 def prepare(sql: str, columns: Sequence[CatalogColumn], formats: Sequence[int]) -> CatalogRun:
