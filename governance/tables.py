@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_ASCII_LOWER = {ord(c): ord(c) + 32 for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
 
 def fold(name: str) -> str:
     """ASCII case folding, as DuckDB compares names (never `str.lower`, which folds more)."""
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
+    return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
 
 
 @dataclass(frozen=True, slots=True, order=True)

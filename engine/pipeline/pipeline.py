@@ -212,7 +212,7 @@ class Pipeline:
         if len(survey.tables) > TABLES_MAX:
             raise StatementRefused(f"A statement reads at most {TABLES_MAX} tables.")
         mark = self._lap("survey", mark)
-        agree(text, tree, source.characters)
+        agree(text, survey.places, source.characters)
         mark = self._lap("witness", mark)
         found = [
             resolve(ref, context.catalog, context.principal, source.character(ref.at) + 1) for ref in survey.tables

@@ -199,7 +199,7 @@ class Splice:
         parse = parser.parse(text)
         places = {ref.at: i for i, ref in enumerate(self._survey.tables)}
         drops = {at: drop for at, (_, drop) in self._columns.items()}
-        if parse.tree is None or _final(parse.tree) != _original(tree, places, drops):
+        if parse.tree is None or not _same(tree, parse.tree, places, drops):
             raise ParsersDisagree(
                 "This statement is not understood well enough to run.",
                 advice="Write it in a more common form.",
@@ -217,33 +217,41 @@ def _joined(pieces: Sequence[str | TableName]) -> Segments:
     return tuple(out)
 
 
-def _original(item: Any, places: Mapping[int, int], drops: Mapping[int, int]) -> Any:
-    """The client's tree without locations, each base table replaced by the number of its reference."""
-    if isinstance(item, dict):
-        at: int = item.get("query_location", -1)
-        if item.get("type") == "BASE_TABLE" and at in places:
-            return _marker(places[at], item.get("alias") or item["table_name"], item)
-        out = {k: _original(v, places, drops) for k, v in item.items() if k != "query_location"}
-        if item.get("class") == "COLUMN_REF" and at in drops:
-            out["column_names"] = item["column_names"][drops[at] :]
-        return out
-    if isinstance(item, list):
-        return [_original(v, places, drops) for v in item]
-    return item
+def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, int]) -> bool:
+    """Whether the final tree is the client's, each base table replaced by the stand-in of its number.
+
+    Locations do not count; `drops` says how many qualifiers a column at an offset lost.
+    """
+    if type(mine) is dict:
+        if type(final) is not dict:
+            return False
+        at = mine.get("query_location", -1)
+        if at in places and mine.get("type") == "BASE_TABLE":
+            return _stands_for(mine, final, places[at])
+        keys = mine.keys() - {"query_location"}
+        if keys != final.keys() - {"query_location"}:
+            return False
+        if at in drops and mine.get("class") == "COLUMN_REF":
+            mine = {**mine, "column_names": mine["column_names"][drops[at] :]}
+        return all(_same(mine[key], final[key], places, drops) for key in keys)
+    if type(mine) is list:
+        return (
+            type(final) is list
+            and len(mine) == len(final)
+            and all(_same(one, two, places, drops) for one, two in zip(mine, final, strict=True))
+        )
+    return type(mine) is type(final) and bool(mine == final)
 
 
-def _final(item: Any) -> Any:
-    """The governed tree in the same form."""
-    if isinstance(item, dict):
-        if item.get("type") == "SUBQUERY" and "class" not in item:
-            inner = item.get("subquery", {}).get("node", {}).get("from_table", {})
-            if inner.get("schema_name") == _STAND_IN:
-                return _marker(int(inner["table_name"]), item.get("alias", ""), item)
-        return {k: _final(v) for k, v in item.items() if k != "query_location"}
-    if isinstance(item, list):
-        return [_final(v) for v in item]
-    return item
-
-
-def _marker(index: int, alias: str, item: Node) -> tuple[Any, ...]:
-    return (_STAND_IN, index, alias, repr(item.get("sample")), item.get("column_name_alias"))
+def _stands_for(mine: Node, final: Node, index: int) -> bool:
+    """Whether `final` is the stand-in of reference `index`, with the alias, sample and column names of `mine`."""
+    inner = final.get("subquery", {}).get("node", {}).get("from_table", {})
+    return (
+        final.get("type") == "SUBQUERY"
+        and "class" not in final
+        and inner.get("schema_name") == _STAND_IN
+        and inner.get("table_name") == str(index)
+        and final.get("alias") == (mine.get("alias") or mine["table_name"])
+        and all(mine.get(name) == final.get(name) for name in ("sample", "column_name_alias"))
+        and not final.keys() - {"type", "alias", "sample", "column_name_alias", "subquery", "query_location"}
+    )

@@ -18,6 +18,9 @@ Node = Mapping[str, Any]
 Scope = Mapping[str, bool]
 """Folded CTE name -> whether it may be named here (False: declared later in the same WITH)."""
 
+Place = tuple[int, str, str, str]
+"""Byte offset, catalog, schema and name of a table reference, as written."""
+
 QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
 _QUERY_FIELDS: dict[str, frozenset[str]] = {
     "SELECT_NODE": frozenset(
@@ -119,6 +122,8 @@ class Survey:
     tables: list[TableRef] = field(default_factory=list)
     cte_references: int = 0
     base_nodes: int = 0
+    places: list[Place] = field(default_factory=list)
+    """Every table reference, common table expressions included."""
     columns: list[Node] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     casts: list[Node] = field(default_factory=list)
@@ -396,20 +401,23 @@ def survey_statement(tree: Node) -> Survey:
     surveyor = Surveyor()
     surveyor.query(tree["node"], {})
     found = surveyor.survey
-    seen = _count_tables(tree)
-    if seen != found.base_nodes:
+    found.places = _table_places(tree)
+    if len(found.places) != found.base_nodes:
         raise StatementRefused("This form of statement is not accepted.", reason="a table was not reached by the walk")
     return found
 
 
-def _count_tables(tree: Node) -> int:
-    """How many table references stand anywhere in the tree, by a walk that knows nothing of its shape."""
-    count, stack = 0, [tree]
+def _table_places(tree: Node) -> list[Place]:
+    """Every table reference that stands anywhere in the tree, by a walk that knows nothing of its shape."""
+    found: list[Place] = []
+    stack: list[Any] = [tree]
     while stack:
-        item: Any = stack.pop()
-        if isinstance(item, dict):
-            count += item.get("type") == "BASE_TABLE"
-            stack.extend(item.values())
-        elif isinstance(item, list):
+        item = stack.pop()
+        if type(item) is dict:
+            if item.get("type") == "BASE_TABLE":
+                names = (item.get("catalog_name", ""), item.get("schema_name", ""), item["table_name"])
+                found.append((item.get("query_location", -1), *names))
+            stack.extend(v for v in item.values() if type(v) in (dict, list))
+        elif type(item) is list:
             stack.extend(item)
-    return count
+    return found

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from engine.pipeline.survey import Node
+from engine.pipeline.survey import Place
 from governance.errors import ParsersDisagree, StatementRefused
 
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote the client's text
@@ -42,31 +43,23 @@ def _by_sqlglot(text: str) -> tuple[int, Seen]:
     return len(roots), seen
 
 
-def _by_duckdb(tree: Node, characters: list[int] | None) -> Seen:
-    seen: Seen = Counter()
-    stack: list[object] = [tree]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            if item.get("type") == "BASE_TABLE":
-                at = item.get("query_location", -1)
-                at = at if characters is None or at < 0 else characters[at]
-                seen[at, item.get("catalog_name", ""), item.get("schema_name", ""), item["table_name"]] += 1
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-    return seen
+def _by_duckdb(places: Sequence[Place], characters: list[int] | None) -> Seen:
+    if characters is None:
+        return Counter(places)
+    return Counter((characters[at] if at >= 0 else at, *names) for at, *names in places)  # type: ignore[misc]
 
 
-def agree(text: str, tree: Node, characters: list[int] | None) -> None:
-    """Compare what the two parsers see in `text`; `characters` maps byte to character offsets (None for ASCII).
+def agree(text: str, places: Sequence[Place], characters: list[int] | None) -> None:
+    """Compare what the two parsers see in `text`.
+
+    `places` are DuckDB's; `characters` maps byte to character offsets (None for ASCII).
 
     Raises:
         ParsersDisagree: another number of statements, or other tables or places.
         StatementRefused: sqlglot does not understand the text.
     """
     count, first = _by_sqlglot(text)
-    if count != 1 or first != _by_duckdb(tree, characters):
+    if count != 1 or first != _by_duckdb(places, characters):
         raise ParsersDisagree(
             "This statement is not understood well enough to run.",
             advice="Write it in a more common form.",
