@@ -146,8 +146,8 @@ class RulebookKeeper:
             raise InvalidRequest("The control plane sent another environment's rulebook.")
         if self._rulebook is not None and rulebook.version < self._rulebook.version:
             raise InvalidRequest("The control plane sent an older rulebook than the one in force.")
-        await asyncio.to_thread(self._persist, answer.body)
         self._swap(rulebook, answer.etag, asked_at)
+        await asyncio.to_thread(self._persist, answer.body)  # after: who finds it in the home finds it in force
 
     def _swap(self, rulebook: Rulebook, etag: str, confirmed_at: float) -> None:
         changed = self._rulebook is None or rulebook.etag != self._rulebook.etag

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Protocol
 
 from engine.admission import Admission
@@ -70,7 +71,9 @@ class Execution(Protocol):
     async def __aenter__(self) -> Execution:
         """Itself."""
 
-    async def __aexit__(self, *_: object) -> object:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> object:
         """Free the channel."""
 
 
