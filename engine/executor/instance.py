@@ -24,6 +24,9 @@ def open_instance(limits: InstanceLimits) -> duckdb.DuckDBPyConnection:
     Opened before the sandbox, because DuckDB reads the cgroup's limits when it starts (and falls over a file that
     exists but may not be opened); its threads start after the sandbox, in `lock_instance`, and inherit it.
     """
+    default = duckdb.default_connection()  # made by the import, with threads; nobody uses it
+    default.execute("SET threads=1")
+    default.close()
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",

@@ -39,6 +39,13 @@ _FRAMES_AHEAD = 2
 """Whole frames held for a reader before the channel stops reading."""
 _SNAPSHOTS_KNOWN_MAX = 256
 _SOCKET_BUFFER_BYTES = 1 << 20
+_ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    # No library may start a thread on import: the sandbox is put on while there is one thread only.
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""All a worker's environment holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +265,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own interpreter and module
                 command,
                 pass_fds=(theirs.fileno(), blocks_theirs.fileno()),
-                env={"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
