@@ -23,5 +23,7 @@ def check_view(sql: str) -> None:
         statements = sqlglot.parse(sql, dialect="duckdb")
     except (SqlglotError, RecursionError):
         raise InvalidRequest("The view's text does not parse.", advice="Write one SELECT of DuckDB's SQL.") from None
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+    query = statements[0] if len(statements) == 1 else None
+    empty = isinstance(query, exp.Select) and not query.expressions
+    if not isinstance(query, exp.Query) or empty:
         raise InvalidRequest("A view is one SELECT.", advice="Write one SELECT, without a semicolon after it.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -91,7 +92,7 @@ class Api:
             "httpMethod": method,
             "path": path,
             "multiValueHeaders": {name: [value] for name, value in given.items()},
-            "multiValueQueryStringParameters": {name: [value] for name, value in query.items()},
+            "multiValueQueryStringParameters": {name: [quote(value)] for name, value in query.items()},
             "body": raw if raw is not None else ("" if body is None else json.dumps(body)),
             "isBase64Encoded": False,
         }
