@@ -17,7 +17,7 @@ STATUS: dict[str, int] = {
     "too_many_requests": 429,
     "store_unavailable": 503,
     "audit_unavailable": 503,
-    "deadline_exceeded": 503,
+    "request_timed_out": 503,
     "internal_error": 500,
 }
 """HTTP status of a refusal's code; whatever is not here is 422: understood, and not acceptable."""
@@ -27,6 +27,12 @@ class InternalError(Refusal):
     """Something failed that should not; the log has the class of the failure, the client only this."""
 
     code = "internal_error"
+
+
+class RequestTimedOut(Refusal):
+    """A request was not answered within its deadline; whether it was carried out is not known."""
+
+    code = "request_timed_out"
 
 
 def error_body(refusal: Refusal, request_id: str) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from aiohttp import web
 
-from governance.errors import BodyTooLarge, DeadlineExceeded, Refusal, TooManyRequests
-from lambdas.control_plane.answers import error_answer
+from governance.errors import BodyTooLarge, Refusal, TooManyRequests
+from lambdas.control_plane.answers import RequestTimedOut, error_answer
 from lambdas.control_plane.handler import Handler, make_handler
 from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUBJECT, new_request_id
 from local.audit_search import AuditSearch
@@ -183,7 +183,9 @@ class _Door:
                 event = await _event(request)
                 return await self._answer_or_wait(event, _wait_s(request))
         except TimeoutError:
-            return _refused(DeadlineExceeded("The request took too long.", advice="Try again."))
+            return _refused(
+                RequestTimedOut("The request took too long.", advice="Look whether it was done; then try again.")
+            )
         except Refusal as refusal:
             return _refused(refusal)
 
