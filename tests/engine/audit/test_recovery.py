@@ -1,15 +1,20 @@
 """Every byte of a spool truncated or changed in turn: nothing intact is lost, nothing is shipped twice."""
 
 import asyncio
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from engine.audit import QueryAudit
 from engine.audit.frames import HEAD_BYTES, Frame, FrameKind, scan
+from engine.audit.ledger import LOST_INTENT
 from engine.audit.recovery import recover
+from governance.audit_record import ChainLink, chain_genesis, encode_outcome, join_query
+from governance.audit_schema import schema
 from tests.engine.audit.records import MemoryStore, SteppedClock, event, intent, lines, outcome, settings
 
 
@@ -113,3 +118,9 @@ def test_a_missing_segment_is_named(killed: Path, tmp_path: Path) -> None:
     paths[1].unlink()
     _, findings = _held(copy)
     assert "missing_segment" in findings
+
+
+def test_a_record_whose_intent_was_destroyed_is_still_a_record() -> None:
+    link = ChainLink("n.q", 1, chain_genesis("n.q"))
+    line = join_query("q", LOST_INTENT, encode_outcome(outcome("q")), link)
+    jsonschema.Draft202012Validator(schema()).validate(json.loads(line))
