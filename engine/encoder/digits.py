@@ -281,7 +281,7 @@ def digits_numeric(digits: U8, scale: int, negative: Mask, nulls: Mask | None) -
     before, behind = -whole % 4, -scale % 4
     aligned = np.zeros((rows, before + width + behind), np.uint16)
     aligned[:, before : before + width] = digits
-    groups = aligned.reshape(rows, -1, 4)
+    groups = aligned.reshape(rows, aligned.shape[1] // 4, 4)
     shorts = groups[:, :, 0] * 1000 + groups[:, :, 1] * 100 + groups[:, :, 2] * 10 + groups[:, :, 3]
     return numeric_binary(shorts.astype(np.uint16), (before + whole) // 4, scale, negative, nulls)
 

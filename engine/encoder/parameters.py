@@ -195,7 +195,8 @@ def _numeric(text: str) -> tuple[str, str]:
         return "DOUBLE", special
     sign, whole, fraction = text_form.decimal_parts(text)
     scale, precision = len(fraction), len(whole) + len(fraction)
-    precision = min(precision + 1, _DECIMAL_PRECISION_MAX) if not whole else precision
+    if not whole and precision < _DECIMAL_PRECISION_MAX:
+        precision += 1
     if precision <= _DECIMAL_PRECISION_MAX:
         return f"DECIMAL({precision},{scale})", f"{sign}{whole or '0'}" + (f".{fraction}" if fraction else "")
     number = int(f"{sign}{whole or '0'}") if not fraction.strip("0") else 0

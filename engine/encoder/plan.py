@@ -67,6 +67,8 @@ class EncodePlan:
         Raises:
             ResourceExceeded: a row above 1 GB. EngineFailed: a type without an encoding.
         """
+        if not batch.num_rows:
+            return memoryview(b""), 0
         return messages(self.fields(batch), batch.num_rows, _HEAD), batch.num_rows
 
     def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]:
