@@ -26,7 +26,6 @@ def open_instance(limits: InstanceLimits) -> duckdb.DuckDBPyConnection:
     """
     default = duckdb.default_connection()  # made by the import, with threads; nobody uses it
     default.execute("SET threads=1")
-    default.close()
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
