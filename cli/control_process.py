@@ -13,6 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
+from cli.audit_proof import seal_each_day
 from cli.exits import explain
 from governance.errors import Refusal
 from lambdas.control_plane.serve import start_control_plane
@@ -31,6 +32,7 @@ async def _serve(home: Home, host: str, port: int) -> None:
         port=port,
         environment=home.settings().environment,
     )
+    sealing = asyncio.create_task(seal_each_day(home))
     try:
         print(json.dumps({"port": running.port}), flush=True)
         reader = asyncio.StreamReader()
@@ -42,6 +44,7 @@ async def _serve(home: Home, host: str, port: int) -> None:
             closed.add_done_callback(lambda _: stop.set())
         await stop.wait()
     finally:
+        sealing.cancel()
         await running.stop()
 
 

@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     admin_audit,
+    audit_proof,
     cache,
     identity,
     init,
@@ -44,6 +45,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policies")
 app.add_typer(views.app, name="views")
+audit_proof.add_to(admin_audit.app)
 app.add_typer(admin_audit.app, name="audit")
 app.add_typer(cache.app, name="cache")
 
