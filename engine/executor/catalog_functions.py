@@ -75,15 +75,15 @@ def _or_null(function: Callable[[str], int]) -> Callable[[str | None], int | Non
     return call
 
 
-def functions(names: Names) -> Iterable[Entry]:
-    """(name, function, argument types, result type) of every function over the image."""
+def functions(names: Callable[[], Names]) -> Iterable[Entry]:
+    """(name, function, argument types, result type) of every function; `names()` is the image of the moment."""
     text, number = "VARCHAR", "BIGINT"
     for kind, read, write in (
-        ("regclass", names.relation, names.relation_text),
-        ("regtype", names.type, names.type_text),
-        ("regproc", names.procedure, names.procedure_text),
-        ("regnamespace", names.namespace, names.namespace_text),
-        ("regrole", names.role, names.role_text),
+        ("regclass", lambda x: names().relation(x), lambda x: names().relation_text(x)),
+        ("regtype", lambda x: names().type(x), lambda x: names().type_text(x)),
+        ("regproc", lambda x: names().procedure(x), lambda x: names().procedure_text(x)),
+        ("regnamespace", lambda x: names().namespace(x), lambda x: names().namespace_text(x)),
+        ("regrole", lambda x: names().role(x), lambda x: names().role_text(x)),
     ):
         yield f"hd_{kind}_in", _strictly(read), (text,), number
         yield f"hd_{kind}_out", _strictly(write), (number,), text
@@ -91,11 +91,11 @@ def functions(names: Names) -> Iterable[Entry]:
     yield "hd_regoper_out", _strictly(str), (number,), text
     yield "hd_regoper_in", _strictly(_no_operator), (text,), number
     yield "hd_format_type", format_type_text, (number, "INTEGER"), text
-    yield "hd_pg_get_userbyid", names.user_by_id, (number,), text
-    yield "hd_pg_get_viewdef", lambda oid, _: names.view_text(oid), (number, "BOOLEAN"), text
-    yield "hd_pg_get_function_result", names.result_text, (number,), text
-    yield "hd_pg_get_function_arguments", names.arguments_text, (number,), text
-    yield "hd_pg_table_is_visible", names.visible, (number, text), "BOOLEAN"
+    yield "hd_pg_get_userbyid", lambda oid: names().user_by_id(oid), (number,), text
+    yield "hd_pg_get_viewdef", lambda oid, _: names().view_text(oid), (number, "BOOLEAN"), text
+    yield "hd_pg_get_function_result", lambda oid: names().result_text(oid), (number,), text
+    yield "hd_pg_get_function_arguments", lambda oid: names().arguments_text(oid), (number,), text
+    yield "hd_pg_table_is_visible", lambda oid, schema: names().visible(oid, schema), (number, text), "BOOLEAN"
     yield "hd_quote_ident", _strictly(quote_identifier), (text,), text
     yield (
         "hd_parse_ident",

@@ -1,4 +1,4 @@
-"""The catalog's own DuckDB: one locked in-memory instance per catalog image, in the worker, a few kept.
+"""The catalog's own DuckDB: a few locked in-memory instances in the worker, each showing one catalog image.
 
 It holds nothing but rows made from the image; its SQL is text that `engine.catalog.emulation` printed. Relations are
 filled in when a statement first reads them, because most statements read three of two hundred.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling
 
 from engine.catalog.emulation import information_schema, types
-from engine.catalog.emulation.image import CatalogImage
+from engine.catalog.emulation.image import CatalogImage, build
 from engine.catalog.emulation.names import Names
 from engine.catalog.emulation.queries import KEYWORD_COLUMNS, SCHEMA_PREFIX
 from engine.catalog.emulation.rows import Row, rows
@@ -26,10 +26,21 @@ from engine.catalog.emulation.statement import CatalogColumn
 from engine.catalog.emulation.values import identifier
 from engine.encoder.types import ResultColumn
 from engine.executor.catalog_functions import MACROS, functions
-from governance.errors import EngineFailed, Refusal, TableUnknown
+from governance.errors import EngineFailed, Refusal, ResourceExceeded, TableUnknown
 
-IMAGES_MAX = 8
-MEMORY_LIMIT = "256MB"
+IMAGES_MAX = 4
+"""Each takes 2.5 MB and 25 ms of a worker's start, whether used or not."""
+IDLE_WAIT_S = 10.0
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+    "memory_limit": "256MiB",
+    "threads": "1",
+    "temp_directory": ".",
+    "max_temp_directory_size": "64MiB",
+}
 _MARK = re.compile(r"HD([0-9A-Z]{5})")
 _REFUSALS = {
     "42P01": ("", "The relation does not exist."),
@@ -126,30 +137,40 @@ def _value(value: Any, oid: int) -> Any:
 
 
 class CatalogInstance:
-    """One image's DuckDB."""
+    """A DuckDB that shows one image at a time. Opened before the worker is confined, because DuckDB cannot be after."""
 
-    def __init__(self, image: CatalogImage) -> None:
-        self._image = image
+    def __init__(self) -> None:
+        self._image = build((), database="none", user="none")
+        self._names = Names(self._image)
         self._lock = threading.Lock()
         self._filled: set[tuple[str, str]] = set()
-        self._connection = duckdb.connect(":memory:")
-        self._connection.execute("SET threads = 1")
-        self._connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute("SET python_enable_replacements = false")
-        self._connection.execute(f"CREATE SCHEMA {SCHEMA_PREFIX}pg_catalog")
-        self._connection.execute(f"CREATE SCHEMA {SCHEMA_PREFIX}information_schema")
-        for name, function, arguments, result in functions(Names(image)):
+        self.users = 0
+        """Statements that run on it; kept by `CatalogInstances`."""
+        self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
+        for name, function, arguments, result in functions(lambda: self._names):
             parameters: list[Any] = list(arguments)
             self._connection.create_function(
                 name, function, parameters, result, null_handling=FunctionNullHandling.SPECIAL
             )
         for macro in MACROS:
             self._connection.execute(macro)
-        self._connection.execute("SET autoinstall_known_extensions = false")
-        self._connection.execute("SET autoload_known_extensions = false")
+        for schema in ("pg_catalog", "information_schema"):
+            self._connection.execute(f"CREATE SCHEMA {SCHEMA_PREFIX}{schema}")
+        self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
+
+    @property
+    def key(self) -> str:
+        """Of the image it shows."""
+        return self._image.key
+
+    def show(self, image: CatalogImage) -> None:
+        """Show another image; nothing may run on the instance."""
+        for schema, name in self._filled:
+            self._connection.execute(f"DROP TABLE {SCHEMA_PREFIX}{schema}.{identifier(name)}")
+        self._filled.clear()
+        self._image, self._names = image, Names(image)
 
     def fill(self, relations: Sequence[tuple[str, str]]) -> None:
         """See to it that these relations hold their rows."""
@@ -190,30 +211,49 @@ class CatalogInstance:
 
 
 class CatalogInstances:
-    """The instances a worker keeps, least recently used out first."""
+    """The instances a worker has; the least recently used idle one shows the next image."""
 
     def __init__(self, limit: int = IMAGES_MAX) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
-        self._held: OrderedDict[str, CatalogInstance] = OrderedDict()
+        self._change = threading.Condition()
+        self._instances: list[CatalogInstance] = []
+        """Least recently used first."""
 
-    def held(self, key: str) -> CatalogInstance | None:
-        """The instance of that image, if it is here."""
-        with self._lock:
-            found = self._held.get(key)
-            if found is not None:
-                self._held.move_to_end(key)
+    def open(self) -> None:
+        """Open them all."""
+        while len(self._instances) < self._limit:
+            self._instances.append(CatalogInstance())
+
+    @contextmanager
+    def showing(self, key: str, image: Callable[[], CatalogImage]) -> Iterator[CatalogInstance]:
+        """The instance that shows the image of that key; `image` gives it when none does.
+
+        Raises:
+            ResourceExceeded: all instances stay busy with other images.
+        """
+        instance = self._take(key, image)
+        try:
+            yield instance
+        finally:
+            with self._change:
+                instance.users -= 1
+                self._change.notify()
+
+    def _take(self, key: str, image: Callable[[], CatalogImage]) -> CatalogInstance:
+        with self._change:
+            found = next((i for i in self._instances if i.key == key), None)
+            if found is None:
+                wanted = image()
+                if not self._change.wait_for(lambda: any(not i.users for i in self._instances), IDLE_WAIT_S):
+                    raise ResourceExceeded("Too many catalogs are read at the same time.", advice="Retry.")
+                found = next(i for i in self._instances if not i.users)
+                found.show(wanted)
+            found.users += 1
+            self._instances.remove(found)
+            self._instances.append(found)
             return found
 
-    def add(self, image: CatalogImage) -> CatalogInstance:
-        """The instance of `image`, made if needed."""
-        found = self.held(image.key)
-        if found is not None:
-            return found
-        made = CatalogInstance(image)
-        with self._lock:
-            kept = self._held.setdefault(image.key, made)
-            dropped = [self._held.popitem(last=False)[1] for _ in range(len(self._held) - self._limit)]
-        for instance in dropped:
-            instance.close()
-        return kept
+    def close(self) -> None:
+        """Close them all."""
+        while self._instances:
+            self._instances.pop().close()

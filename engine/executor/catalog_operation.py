@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.catalog.emulation import types
 from engine.catalog.emulation.image import CatalogImage, build
+from engine.catalog.emulation.rows import static
 from engine.catalog.emulation.statement import CatalogColumn, translate
 from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
@@ -105,13 +106,10 @@ def _binary_items(data: bytes) -> list[bytes | None]:
     return items
 
 
-def _instance(extra: dict[str, Any]) -> CatalogInstance:
-    found = _INSTANCES.held(extra["key"])
-    if found is None:
-        if "image" not in extra:
-            raise EngineFailed("The catalog is not ready.", kind=IMAGE_MISSING)
-        found = _INSTANCES.add(CatalogImage.from_document(extra["image"]))
-    return found
+def _image(extra: dict[str, Any]) -> CatalogImage:
+    if "image" not in extra:
+        raise EngineFailed("The catalog is not ready.", kind=IMAGE_MISSING)
+    return CatalogImage.from_document(extra["image"])
 
 
 def run(
@@ -164,17 +162,20 @@ def catalog(_shared: Any, _cursor: Any, request: Request, send: Callable[[bytes]
     def announce(columns: Any) -> None:
         send(reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns]))
 
-    yield from run(_instance(request.extra), request, announce)
+    extra = request.extra
+    with _INSTANCES.showing(extra["key"], lambda: _image(extra)) as instance:
+        yield from run(instance, request, announce)
 
 
 def rehearse_catalog() -> None:
-    """Read the fixed rows and make an instance once, while files can still be read and modules imported."""
-    instance = CatalogInstance(build((), database="rehearsal", user="rehearsal"))
-    try:
-        statement = translate("SELECT c.oid::regclass, relname FROM pg_class c WHERE oid = $1::regclass")
+    """Open the instances and run one statement, while files can still be read and modules imported."""
+    _INSTANCES.open()
+    image = build((), database="rehearsal", user="rehearsal")
+    statement = translate("SELECT c.oid::regclass, relname FROM pg_class c WHERE oid = $1::regclass")
+    with _INSTANCES.showing(image.key, lambda: image) as instance:
         instance.fill(statement.relations)
         prepared = prepare(statement.sql, statement.columns, ())
         values: dict[str, object] = {"p1": "pg_class"}
         instance.cursor().execute(prepared.sql, instance.used(prepared.sql, values)).to_arrow_table()
-    finally:
-        instance.close()
+    for name in ("pg_attribute", "pg_proc"):  # fixed rows are read from their file once
+        _ = static(name)

@@ -150,10 +150,10 @@ def ask(
         },
     )
     data = b"".join(bytes(frame) for frame, _ in run(instance, request, lambda _: None))
-    return Answer(statement.columns, _rows(data))
+    return Answer(statement.columns, decoded(data))
 
 
-def _rows(data: bytes) -> list[tuple[bytes | None, ...]]:
+def decoded(data: bytes) -> list[tuple[bytes | None, ...]]:
     rows, at = [], 0
     while at < len(data):
         length = struct.unpack_from(">I", data, at + 1)[0]

@@ -10,6 +10,7 @@ from tests.engine.catalog.clients import image
 
 @pytest.fixture(scope="package")
 def instance() -> Iterator[CatalogInstance]:
-    made = CatalogInstance(image())
+    made = CatalogInstance()
+    made.show(image())
     yield made
     made.close()

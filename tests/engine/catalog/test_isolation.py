@@ -24,7 +24,8 @@ def test_h14_hidden_tables_are_in_no_relation():
     mine = build([relation("sales.orders", id="BIGINT")], database="production", user="ana")
     other = build([relation("secret_schema.secret_table", secret_column="BIGINT")], database="production", user="eve")
     for seen, hidden in ((mine, "secret"), (other, "orders")):
-        instance = CatalogInstance(seen)
+        instance = CatalogInstance()
+        instance.show(seen)
         try:
             for schema, name in t.relations():
                 if name == "pg_settings":
@@ -51,7 +52,8 @@ def test_no_path_of_a_machine_is_told(instance: CatalogInstance):
 
 def test_masked_types_are_told():
     seen = build([relation("sales.people", salary="VARCHAR", born="DATE")], database="production", user="ana")
-    instance = CatalogInstance(seen)
+    instance = CatalogInstance()
+    instance.show(seen)
     try:
         rows = ask(
             instance, "select column_name, data_type from information_schema.columns where table_name = 'people'"
@@ -78,13 +80,24 @@ def test_image_key_follows_content():
     assert image().key != other.key
 
 
-def test_instances_are_few():
+def test_instances_are_few_and_forget():
     instances = CatalogInstances(limit=2)
-    images = [build(RELATIONS[:n], database="production", user="ana") for n in (1, 2, 3)]
-    for each in images:
-        instances.add(each)
-    assert instances.held(images[0].key) is None
-    assert instances.held(images[2].key) is not None
+    instances.open()
+    try:
+        images = [build(RELATIONS[:n], database="production", user="ana") for n in (1, 2, 3)]
+        for each in images:
+            with instances.showing(each.key, lambda each=each: each) as instance:
+                names = [
+                    r for (r,) in ask(instance, "select relname from pg_class where oid > 16384 order by 1").texts()
+                ]
+                assert names == sorted(r.name for r in each.relations)
+        with instances.showing(images[2].key, pytest.fail) as instance:
+            assert instance.key == images[2].key
+        asked = []
+        with instances.showing(images[0].key, lambda: asked.append(1) or images[0]):
+            assert asked
+    finally:
+        instances.close()
 
 
 def test_instance_is_locked(instance: CatalogInstance, tmp_path):
@@ -120,7 +133,78 @@ def test_no_name_or_literal_escapes_into_the_text(instance: CatalogInstance, ali
 
 
 TOKENS = st.sampled_from(
-    ["select", "from", "where", "pg_class", "c", ".", ",", "(", ")", "*", "=", "1", "'x'", "and", "or", "not", "in", "any", "all", "array", "[", "]", "::", "oid", "text", "case", "when", "then", "else", "end", "union", "with", "recursive", "as", "join", "on", "using", "left", "order", "by", "group", "limit", "offset", "exists", "null", "is", "$1", "current_user", "lateral", "unnest", "generate_series", "count", "distinct", "over", "partition", "between", "like", "~", "||", "-", "+", "--", "/*", "*/", ";", '"', "$$", "E'\\'", "relname", "oid"]
+    [
+        "select",
+        "from",
+        "where",
+        "pg_class",
+        "c",
+        ".",
+        ",",
+        "(",
+        ")",
+        "*",
+        "=",
+        "1",
+        "'x'",
+        "and",
+        "or",
+        "not",
+        "in",
+        "any",
+        "all",
+        "array",
+        "[",
+        "]",
+        "::",
+        "oid",
+        "text",
+        "case",
+        "when",
+        "then",
+        "else",
+        "end",
+        "union",
+        "with",
+        "recursive",
+        "as",
+        "join",
+        "on",
+        "using",
+        "left",
+        "order",
+        "by",
+        "group",
+        "limit",
+        "offset",
+        "exists",
+        "null",
+        "is",
+        "$1",
+        "current_user",
+        "lateral",
+        "unnest",
+        "generate_series",
+        "count",
+        "distinct",
+        "over",
+        "partition",
+        "between",
+        "like",
+        "~",
+        "||",
+        "-",
+        "+",
+        "--",
+        "/*",
+        "*/",
+        ";",
+        '"',
+        "$$",
+        "E'\\'",
+        "relname",
+        "oid",
+    ]
 )
 
 

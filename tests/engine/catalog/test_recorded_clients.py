@@ -19,7 +19,14 @@ CATALOG_QUERIES = [r for r in recorded() if is_catalog_query(r.text)]
 
 def test_recordings_are_found():
     assert len(CATALOG_QUERIES) > 190
-    assert {r.client for r in CATALOG_QUERIES} >= {"psql", "jdbc", "asyncpg", "pyodbc-declarefetch", "sqlalchemy-psycopg", "adbc"}
+    assert {r.client for r in CATALOG_QUERIES} >= {
+        "psql",
+        "jdbc",
+        "asyncpg",
+        "pyodbc-declarefetch",
+        "sqlalchemy-psycopg",
+        "adbc",
+    }
 
 
 @pytest.mark.parametrize("query", CATALOG_QUERIES, ids=lambda q: q.client)
