@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
+from engine.audit.event_gate import EventGate
 from engine.audit.frames import FrameKind
 from engine.audit.ledger import Ledger
 from engine.audit.outbox import Outbox
@@ -56,6 +57,8 @@ class QueryAudit:
         """Queries that the last start found without an outcome."""
         self.intents = 0
         self.refused = 0
+        self._refused_unsaid = 0
+        self._gate = EventGate(time.monotonic())
 
     # ------------------------------------------------------------ life
 
@@ -110,7 +113,6 @@ class QueryAudit:
 
     def _close_open(self, recovered: Recovered) -> None:
         """Give every intent left over an outcome, and say what the spool showed."""
-        writer = self._running()[0]
         now = stamp(self._clock.now())
         self.interrupted = len(recovered.ledger.open)
         for query_id in list(recovered.ledger.open):
@@ -118,20 +120,7 @@ class QueryAudit:
         for finding in recovered.findings:
             if finding.kind == "torn_tail":
                 continue  # a record whose writing was never acknowledged; nobody was told it exists
-            event = SessionEvent(
-                event_id=secrets.token_hex(16),
-                at=now,
-                kind="spool_" + finding.kind,
-                source_ip="",
-                detail=finding.kind,
-                extra=(
-                    ("node", self._settings.node),
-                    ("segment", finding.segment),
-                    ("start", finding.start),
-                    ("end", finding.end),
-                ),
-            )
-            writer.put(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
+            self._say("spool_" + finding.kind, segment=finding.segment, start=finding.start, end=finding.end)
 
     async def stop(self) -> bool:
         """Take no more intents, write and ship what is there; whether all of it reached the store in time."""
@@ -139,6 +128,7 @@ class QueryAudit:
         writer, shipper = self._writer, self._shipper
         if writer is None or shipper is None:
             return True
+        self._say_held_back()
         with ThreadPoolExecutor(1, thread_name_prefix="audit-stop") as pool:
             loop = asyncio.get_running_loop()
             with suppress(AuditUnavailable):  # the spool refuses; what it holds already is shipped all the same
@@ -181,6 +171,9 @@ class QueryAudit:
             self.outcome(QueryOutcome(query_id=intent.query_id, ended_at=stamp(self._clock.now()), status="cancelled"))
             raise
         self.intents += 1
+        if self._refused_unsaid:
+            self._say("statements_refused_unaudited", count=self._refused_unsaid)
+            self._refused_unsaid = 0
 
     def outcome(self, outcome: QueryOutcome) -> None:
         """Queue what became of a statement; the first outcome of an accepted intent counts, others are ignored."""
@@ -188,12 +181,36 @@ class QueryAudit:
         writer.put(Item(FrameKind.OUTCOME, outcome.query_id, encode_outcome(outcome)))
 
     def event(self, event: SessionEvent) -> None:
-        """Queue a session event. When `waiting_max` records wait already, it is dropped and counted."""
+        """Queue a session event.
+
+        Events of strangers are limited in number (`engine.audit.event_gate`); what is over is counted and said in one
+        event later. When the spool is full or `waiting_max` records wait, an event is dropped and counted.
+        """
         writer = self._running()[0]
-        if writer.waiting >= self._settings.waiting_max:
+        if not self._gate.admits(event, time.monotonic()):
+            return
+        if writer.waiting >= self._settings.waiting_max or self.full:
             writer.events_dropped += 1
             return
+        self._say_held_back()
         writer.put(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
+
+    def _say_held_back(self) -> None:
+        counts = self._gate.take_held_back()
+        if counts:
+            self._say("events_summarized", **counts)
+
+    def _say(self, kind: str, **facts: str | int) -> None:
+        """An event of the audit itself."""
+        event = SessionEvent(
+            event_id=secrets.token_hex(16),
+            at=stamp(self._clock.now()),
+            kind=kind,
+            source_ip="",
+            detail=kind,
+            extra=(("node", self._settings.node), *facts.items()),
+        )
+        self._running()[0].put(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
 
     async def settled(self) -> None:
         """Wait until everything given so far is durable.
@@ -303,6 +320,7 @@ class QueryAudit:
 
     def _refuse(self, reason: str) -> AuditUnavailable:
         self.refused += 1
+        self._refused_unsaid += 1
         return _unavailable(reason)
 
 

@@ -97,10 +97,10 @@ class SpoolWriter:
         """Begin to write."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Write what was put, then end."""
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Write what was put, then end; a disk that does not answer is left after `timeout_s`."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(timeout_s)
 
     def put(self, item: Item) -> None:
         """Hand over; never blocks."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import gzip
 import resource
 from collections.abc import Callable, Iterator
@@ -430,3 +431,46 @@ def test_what_is_not_a_record_is_refused(tmp_path: Path) -> None:
         await audit.stop()
 
     asyncio.run(run())
+
+
+def test_a_flood_of_strangers_is_counted_and_not_written_one_by_one(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def run() -> None:
+        audit = _run(tmp_path, store)
+        await audit.start()
+        for number in range(5000):
+            audit.event(dataclasses.replace(event(f"x{number}", "connection_refused"), session=None))
+        for number in range(2000):
+            audit.event(event(f"y{number}"))
+        await audit.stop()
+
+    asyncio.run(run())
+    records = lines(store.objects, "sessions/")
+    written = sum(record["kind"] == "connection_refused" for record in records)
+    counted = sum(record["extra"]["connection_refused"] for record in records if record["kind"] == "events_summarized")
+    assert written < 1000
+    assert written + counted == 5000
+    assert sum(record["kind"] == "login" for record in records) == 2000
+
+
+def test_statements_refused_for_want_of_an_audit_are_said_when_it_is_back(tmp_path: Path) -> None:
+    store = MemoryStore()
+    disk = _FailingDisk()
+
+    async def run() -> None:
+        audit = QueryAudit(settings(tmp_path), store, SteppedClock(), open_segment=disk)
+        await audit.start()
+        disk.failing = True
+        for number in range(3):
+            with pytest.raises(AuditUnavailable):
+                await audit.intent(intent(f"q{number}"))
+        disk.failing = False
+        await audit.intent(intent("after"))
+        audit.outcome(outcome("after"))
+        await audit.stop()
+
+    asyncio.run(run())
+    assert [r["query_id"] for r in lines(store.objects)] == ["after"]
+    (said,) = lines(store.objects, "sessions/")
+    assert (said["kind"], said["extra"]["count"]) == ("statements_refused_unaudited", 3)
