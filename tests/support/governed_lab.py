@@ -27,8 +27,8 @@ def principal(role: Role = Role.ANALYST, organization: str = "1", **facts: Any) 
     scopes = facts.pop("scopes", BUNDLES["read_only"])
     facts.setdefault("user_id", "ana@acme.example")
     return Principal(
-        email=facts["user_id"], organization=organization, role=role, scopes=frozenset(scopes), environment="production",
-        key_id="k1", **facts,
+        email=facts["user_id"], organization=organization, role=role, scopes=frozenset(scopes),
+        environment="production", key_id="k1", **facts,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ class Lab:
     def __init__(self, setup: Sequence[str]) -> None:
         self.db = duckdb.connect(":memory:", config={"threads": "2"})
         self.db.execute("SET disabled_optimizers='statistics_propagation'")
-        self.db.execute(f"ATTACH ':memory:' AS \"{BASE}\"; USE \"{BASE}\"")
+        self.db.execute(f'ATTACH \':memory:\' AS "{BASE}"; USE "{BASE}"')
         for statement in setup:
             self.db.execute(statement)
         self.lake = self._lake()
