@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.catalog.emulation import types
-from engine.catalog.emulation.image import CatalogImage, build
+from engine.catalog.emulation.image import CatalogImage
 from engine.catalog.emulation.rows import static
 from engine.catalog.emulation.statement import CatalogColumn, translate
 from engine.catalog.emulation.values import array_items
@@ -168,14 +168,11 @@ def catalog(_shared: Any, _cursor: Any, request: Request, send: Callable[[bytes]
 
 
 def rehearse_catalog() -> None:
-    """Open the instances and run one statement, while files can still be read and modules imported."""
+    """Open the instances and read the fixed rows, while files can still be read and modules imported.
+
+    Nothing is filled or run: that starts Arrow's threads, and the sandbox is put on while there is one thread only.
+    """
     _INSTANCES.open()
-    image = build((), database="rehearsal", user="rehearsal")
-    statement = translate("SELECT c.oid::regclass, relname FROM pg_class c WHERE oid = $1::regclass")
-    with _INSTANCES.showing(image.key, lambda: image) as instance:
-        instance.fill(statement.relations)
-        prepared = prepare(statement.sql, statement.columns, ())
-        values: dict[str, object] = {"p1": "pg_class"}
-        instance.cursor().execute(prepared.sql, instance.used(prepared.sql, values)).to_arrow_table()
+    _ = translate("SELECT c.oid::regclass, relname FROM pg_class c WHERE oid = $1::regclass")
     for name in ("pg_attribute", "pg_proc"):  # fixed rows are read from their file once
         _ = static(name)
