@@ -31,6 +31,7 @@ from governance.errors import EngineFailed, Refusal, ResourceExceeded, TableUnkn
 IMAGES_MAX = 4
 """Each takes 2.5 MB and 25 ms of a worker's start, whether used or not."""
 IDLE_WAIT_S = 10.0
+TEXTS_MAX = 256
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -144,6 +145,8 @@ class CatalogInstance:
         self._names = Names(self._image)
         self._lock = threading.Lock()
         self._filled: set[tuple[str, str]] = set()
+        self._places: dict[str, frozenset[str]] = {}
+        """Names of the parameters of texts seen before."""
         self.users = 0
         """Statements that run on it; kept by `CatalogInstances`."""
         self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
@@ -198,7 +201,13 @@ class CatalogInstance:
 
     def used(self, sql: str, values: dict[str, object]) -> dict[str, object]:
         """Those of `values` that `sql` has a place for."""
-        wanted = self._connection.extract_statements(sql)[0].named_parameters
+        with self._lock:
+            wanted = self._places.get(sql)
+            if wanted is None:
+                wanted = frozenset(self._connection.extract_statements(sql)[0].named_parameters)
+                if len(self._places) >= TEXTS_MAX:
+                    self._places.clear()
+                self._places[sql] = wanted
         return {name: value for name, value in values.items() if name in wanted}
 
     def cursor(self) -> duckdb.DuckDBPyConnection:

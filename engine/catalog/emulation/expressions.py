@@ -37,7 +37,7 @@ from engine.catalog.emulation.tree import (
     TypeName,
     Unary,
 )
-from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, common_type, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, common_type, named, quoted, settle
 from governance.errors import FunctionRefused, StatementRefused
 
 if TYPE_CHECKING:
@@ -518,10 +518,10 @@ class ExpressionTranslator(Builder):
     def _call(self, node: Call, scope: Scope) -> Value:
         name = node.name
         if len(name) > 2 or (len(name) == 2 and name[0] not in ("pg_catalog", "information_schema")):
-            raise FunctionRefused("A function in the catalog query is not available.", position=node.position + 1)
+            raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
         function = FUNCTIONS.get(name[-1])
         if function is None or (len(name) == 2 and name[0] == "information_schema" and not name[1].startswith("_pg_")):
-            raise FunctionRefused("A function in the catalog query is not available.", position=node.position + 1)
+            raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
         value = function(self, node, scope)
         return replace(value, label=name[-1], firm=True)
 

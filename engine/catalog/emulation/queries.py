@@ -32,7 +32,16 @@ from engine.catalog.emulation.tree import (
     TableRef,
     Values,
 )
-from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, common_type, identifier, settle
+from engine.catalog.emulation.values import (
+    CatalogRefused,
+    Parameters,
+    Value,
+    cast,
+    common_type,
+    identifier,
+    named,
+    settle,
+)
 from governance.errors import StatementRefused, TableUnknown
 
 SCHEMA_PREFIX = "hd_"
@@ -369,7 +378,8 @@ class QueryTranslator(ExpressionTranslator):
         schema = item.parts[-2] if len(item.parts) > 1 else "pg_catalog"
         relation = t.relations().get((schema, name))
         if relation is None or len(item.parts) > 3:
-            raise TableUnknown("A relation in the catalog query does not exist.", position=item.position + 1)
+            shown = named(".".join(item.parts))
+            raise TableUnknown(f"relation {shown} does not exist", position=item.position + 1)
         self.relations.add((schema, name))
         columns = [SourceColumn(n, column_sql(internal, n), k, m) for n, k, m in relation.columns]
         source = Source(item.alias or name, self._renamed(columns, item.columns), relation_oid=relation.oid)

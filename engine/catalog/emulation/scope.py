@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.values import CatalogRefused, Value, identifier
+from engine.catalog.emulation.values import CatalogRefused, Value, identifier, named
 from governance.errors import ColumnUnknown, StatementRefused
 
 SYSTEM_COLUMNS = {"tableoid": t.OID, "xmin": t.XID, "xmax": t.XID, "cmin": t.CID, "cmax": t.CID}
@@ -40,7 +40,7 @@ class Source:
         """
         found = [c for c in self.columns if c.name == name]
         if len(found) > 1:
-            raise CatalogRefused("42702", "A column reference in the catalog query is ambiguous.")
+            raise CatalogRefused("42702", f"column reference {named(name)} is ambiguous")
         if found:
             return found[0]
         if self.relation_oid and name in SYSTEM_COLUMNS:
@@ -97,7 +97,7 @@ class Scope:
                 scope.reached_sources = True
                 return Value(found.sql, found.type, label=parts[-1], firm=True, modifier=found.modifier)
             scope = scope.parent
-        raise ColumnUnknown("A column in the catalog query does not exist.", position=position + 1)
+        raise ColumnUnknown(f"column {named(parts[-1])} does not exist", position=position + 1)
 
     def _plain(self, name: str, position: int) -> SourceColumn | None:
         for column in self.merged:
@@ -106,9 +106,7 @@ class Scope:
         found = [c for s in self.sources if name not in s.hidden and (c := s.find(name)) is not None]
         found = [c for c in found if name not in SYSTEM_COLUMNS or len(found) == 1] or found
         if len(found) > 1:
-            raise CatalogRefused(
-                "42702", "A column reference in the catalog query is ambiguous.", position=position + 1
-            )
+            raise CatalogRefused("42702", f"column reference {named(name)} is ambiguous", position=position + 1)
         if found:
             return found[0]
         for source in self.sources:

@@ -8,6 +8,13 @@ from dataclasses import dataclass, replace
 from engine.catalog.emulation import types as t
 from governance.errors import Refusal, StatementRefused
 
+NAME_CHARS_MAX = 128
+
+
+def named(name: str) -> str:
+    """A name out of the client's own text, quoted for a message and cut to a safe length."""
+    return '"' + "".join(c if c.isprintable() else "?" for c in name[:NAME_CHARS_MAX]) + '"'
+
 
 class CatalogRefused(Refusal):
     """A catalog query that PostgreSQL itself would refuse: carries PostgreSQL's SQLSTATE."""
