@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 
 from engine import refusals
 from engine.refusals import Report
-from engine.session import SHUTDOWN, Session
+from engine.session import SHUTDOWN, CancelAsked, Session
 from engine.session_channel import Channel, ClientGone
 from engine.session_ports import Desk
 from engine.session_run import stamp
@@ -271,6 +271,9 @@ class Server:
                 await session.greet()
         except TimeoutError:
             self._desk.metrics.refused_connections.labels("authentication_timeout").inc()
+            return False
+        except CancelAsked as asked:
+            self._cancel(asked.request)
             return False
         except (Refusal, ProtocolViolation) as error:
             told = refusals.report(error, severity="FATAL")

@@ -18,7 +18,7 @@ from engine.session_state import SessionEnded, SessionState
 from engine.wire import backend, frontend
 from engine.wire import sqlstate as s
 from engine.wire.protocol import EXTENDED, EXTENDED_TYPES, Conversation, Move, Phase
-from engine.wire.startup import StartupMessage, parse_options
+from engine.wire.startup import CancelRequest, StartupMessage, parse_options
 from engine.wire.violations import ProtocolViolation
 from governance.audit_record import SessionEvent, SessionFacts
 from governance.errors import Refusal
@@ -30,6 +30,14 @@ SHUTDOWN = Report(
     "Connect again; another node answers.",
     code="shutdown",
 )
+
+
+class CancelAsked(Exception):
+    """The connection came to cancel another one's statement."""
+
+    def __init__(self, request: CancelRequest) -> None:
+        super().__init__("cancel request")
+        self.request = request
 
 
 class Session:
@@ -55,8 +63,11 @@ class Session:
             Refusal: not let in.
             ProtocolViolation: not protocol 3.
             ClientGone: the client left.
+            CancelAsked: it is no session at all.
         """
         startup = await self.channel.receive_startup()
+        if isinstance(startup, CancelRequest):
+            raise CancelAsked(startup)
         if not isinstance(startup, StartupMessage):
             raise ProtocolViolation("A start-up message was expected inside TLS.")
         settings, claims = _startup_settings(startup)

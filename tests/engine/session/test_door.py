@@ -16,7 +16,7 @@ from engine.tls import SUITES, server_context
 from governance.api_key import new_key
 from governance.rulebook import User
 from tests.engine.session.front import BOT, front, make_rulebook, until, with_key
-from tests.engine.session.raw import GSS_REQUEST, SSL_REQUEST, Raw, Told, cancel, fields, message, startup
+from tests.engine.session.raw import GSS_REQUEST, SSL_REQUEST, Raw, Told, fields, message, startup
 
 SAME = {"S": "FATAL", "V": "FATAL", "C": "28P01", "M": "Authentication failed."}
 
@@ -278,7 +278,7 @@ def test_garbage_before_tls_ends_that_connection_only(tmp_path: Path, garbage: b
 def test_garbage_inside_tls(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:
-            for garbage in (b"\x7f\xff\xff\xff", SSL_REQUEST, b"\0\0\0\x08\0\x02\0\0", cancel(1, b"1234")):
+            for garbage in (b"\x7f\xff\xff\xff", SSL_REQUEST, b"\0\0\0\x08\0\x02\0\0"):
                 raw = await Raw.secure(f)
                 raw.say(garbage)
                 kind, body = await raw.hear()

@@ -226,7 +226,8 @@ def test_copy_out_is_framed(tmp_path: Path) -> None:
     run(story())
 
 
-def test_cancel_needs_the_right_secret(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_cancel_needs_the_right_secret(tmp_path: Path, tls: bool) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:
             raw = await Raw.login(f)
@@ -238,7 +239,7 @@ def test_cancel_needs_the_right_secret(tmp_path: Path) -> None:
                 assert await other.ended() == b""
                 await other.close()
             assert f.executor.running == 1
-            other = await Raw.plain(f)
+            other = await (Raw.secure(f) if tls else Raw.plain(f))
             other.say(cancel(raw.process_id, raw.secret))
             assert await other.ended() == b""
             told = fields(dict(await raw.until_ready())["E"])
