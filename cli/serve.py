@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,10 @@ from governance.errors import Conflict
 from local.certificates import ensure_certificates
 from local.clock import SystemClock
 from local.home import Home, RunningParts
+
+if TYPE_CHECKING:
+    from engine.node import NodeAddress
+    from engine.settings import NodeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,6 @@ async def serve_home(home: Home, settings: ServeSettings) -> None:
         NotStarted: the control plane did not start.
         OSError: a port is taken.
     """
-    from engine.__main__ import run_node  # late: no other verb waits for it
-    from engine.node import NodeAddress
-    from engine.settings import NodeSettings
-
     host = reachable_host(settings.listen)
     announced: dict[str, int] = {"node_port": 0, "metrics_port": 0}
     url = ""
@@ -93,9 +94,10 @@ async def serve_home(home: Home, settings: ServeSettings) -> None:
 
     supervisor = ControlPlaneSupervisor(home, settings.listen, settings.control_port, on_control_start)
     try:
-        await supervisor.start()
+        # The child starts while this process still reads the engine's code.
+        _, (run_node, settings_of) = await asyncio.gather(supervisor.start(), asyncio.to_thread(_engine))
         await run_node(
-            NodeSettings(
+            settings_of(
                 home=home.path,
                 data=settings.data,
                 environment=home.settings().environment,
@@ -111,6 +113,14 @@ async def serve_home(home: Home, settings: ServeSettings) -> None:
     finally:
         await supervisor.stop()
         home.withdraw()
+
+
+def _engine() -> tuple[Callable[..., Awaitable[None]], type[NodeSettings]]:
+    """The node's door, imported late: no other verb waits for it."""
+    from engine.__main__ import run_node
+    from engine.settings import NodeSettings
+
+    return run_node, NodeSettings
 
 
 def reachable_host(listen: str) -> str:

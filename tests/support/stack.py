@@ -160,9 +160,12 @@ class Stack:
                 raise StackFailed("hatidata serve is not ready:\n" + "".join(self.output))
             if line.startswith("ready"):
                 break
-        running = json.loads((self.home / "run" / "control.json").read_text())
-        self.control_url = running["url"]
-        self.port, self.metrics_port = running["node_port"], running["metrics_port"]
+        running = self.running()
+        self.control_url, self.port, self.metrics_port = running.url, running.node_port, running.metrics_port
+
+    def running(self) -> RunningParts:
+        """What the home says of its parts now."""
+        return Home(self.home).running()
 
     def _pump(self, process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
         for line in process.stdout or ():
