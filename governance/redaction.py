@@ -182,14 +182,20 @@ class _Context:
     def __init__(self, shadow: bytes) -> None:
         self._shadow = shadow
         self._known: dict[Kind, bool] = {}
-        self._uuids: list[tuple[int, int]] | None = None
 
     def in_uuid(self, start: int, end: int) -> bool:
         """Whether these offsets lie in a UUID with a letter in it."""
-        if self._uuids is None:
-            spans = (match.span() for match in _UUID.finditer(self._shadow))
-            self._uuids = [(a, b) for a, b in spans if not self._shadow[a:b].replace(b"-", b"").isdigit()]
-        return any(a <= start and end <= b for a, b in self._uuids)
+        if end - start > 36:
+            return False
+        from_ = max(0, start - 36)
+        near = self._shadow[from_ : end + 36]
+        if near.count(b"-") < 4:
+            return False
+        for match in _UUID.finditer(near):
+            first, last = match.span()
+            if from_ + first <= start and end <= from_ + last and not match.group().replace(b"-", b"").isdigit():
+                return True
+        return False
 
     def about(self, kind: Kind) -> bool:
         """Whether the statement speaks of phones or of SSNs."""
