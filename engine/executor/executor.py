@@ -116,6 +116,8 @@ class Executor:
         Raises:
             Refusal: SourceUnavailable, EngineFailed, ResourceExceeded, DeadlineExceeded, WorkerLost, TooManyQueries.
         """
+        if not isinstance(governed, Governed):
+            raise TypeError("the executor takes Governed and nothing else")
         bound = tuple(
             Bound(value.data, value.format, value.oid, parameter.type)
             for value, parameter in zip(parameters, governed.parameters, strict=True)
@@ -170,6 +172,8 @@ class Executor:
 
         The image goes along only when the worker does not hold it yet.
         """
+        if not isinstance(governed, Governed):
+            raise TypeError("the executor takes Governed and nothing else")
         bound = tuple(
             Bound(value.data, value.format, value.oid or oid, "")
             for value, oid in zip(parameters, statement.parameters, strict=False)
@@ -215,8 +219,6 @@ class Executor:
     # ------------------------------------------------------------------ inside
 
     async def _job(self, governed: Governed, operation: str, parameters: tuple[Bound, ...]) -> _Job:
-        if not isinstance(governed, Governed):
-            raise TypeError("the executor takes Governed and nothing else")
         snapshots: dict[TableName, Snapshot] = {}
         if governed.tables and self.lake is None:
             raise EngineFailed("The engine failed.", reason="no lake")

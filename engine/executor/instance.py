@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import duckdb
@@ -22,7 +23,9 @@ def open_instance(limits: InstanceLimits) -> duckdb.DuckDBPyConnection:
     """A fresh instance, still open, and without threads of its own.
 
     Opened before the sandbox, because DuckDB reads the cgroup's limits when it starts (and falls over a file that
-    exists but may not be opened); its threads start after the sandbox, in `lock_instance`, and inherit it.
+    exists but may not be opened); its threads start after the sandbox, in `lock_instance`, and inherit it. DuckDB
+    keeps its spill folder reachable for SQL whatever is locked, so the folder, below the current one, has a name
+    nobody can guess.
     """
     default = duckdb.default_connection()  # made by the import, with threads; nobody uses it
     default.execute("SET threads=1")
@@ -33,7 +36,7 @@ def open_instance(limits: InstanceLimits) -> duckdb.DuckDBPyConnection:
         "python_enable_replacements": "false",
         "memory_limit": f"{limits.memory_bytes // (1 << 20)}MiB",
         "threads": "1",
-        "temp_directory": ".",
+        "temp_directory": f"spill-{secrets.token_hex(16)}",
         "max_temp_directory_size": f"{limits.spill_bytes // (1 << 20)}MiB",
     }
     return duckdb.connect(":memory:", config=config)
