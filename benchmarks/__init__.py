@@ -1,0 +1,1 @@
+"""What is fast and what is not, side by side in one run: `python -m benchmarks --help`, docs/benchmarks.md."""
