@@ -193,6 +193,8 @@ class Session:
             except Exception as error:
                 if not isinstance(error, Refusal):
                     self.desk.metrics.incidents.inc()
+                if state.ending is not None and state.interrupted == "ended":
+                    raise SessionEnded(state.ending) from None
                 self._failed(state, message, refusals.report(error))
             finally:
                 state.busy = False
