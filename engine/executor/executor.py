@@ -172,8 +172,8 @@ class Executor:
 
         The image goes along only when the worker does not hold it yet.
         """
-        if not isinstance(governed, Governed):
-            raise TypeError("the executor takes Governed and nothing else")
+        if not isinstance(statement, CatalogStatement):
+            raise TypeError("a catalog query is a CatalogStatement and nothing else")
         bound = tuple(
             Bound(value.data, value.format, value.oid or oid, "")
             for value, oid in zip(parameters, statement.parameters, strict=False)
