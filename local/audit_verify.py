@@ -195,6 +195,8 @@ def verify(
     if not root.is_dir():
         raise InvalidRequest("There is no such folder of audit objects.")
     store = _Reading(root)
+    # Before the objects are listed: what is shipped meanwhile must not look missing.
+    tips = _shipped(spool) if spool is not None and not last_day else {}
     manifests, faults = audit_manifest.check_sequence(_manifests(store))
     faults += _signatures(store, key)
     names = _objects(store)
@@ -209,8 +211,7 @@ def verify(
     listed = {entry.name: entry for manifest in manifests for entry in manifest.entries}
     objects = [name for name in names if within(name.day)]
     more, records = _against_bytes(store, objects, names, listed)
-    if spool is not None and not last_day:
-        more += _against_spool(store, names, spool)
+    more += _against_spool(store, names, tips)
     sealed_to = manifests[-1].day if manifests else ""
     return Report(
         tuple(faults + more),
@@ -306,24 +307,25 @@ def _against_bytes(
     return faults, records
 
 
-def _against_spool(store: AuditFiles, names: list[ObjectName], spool: Path) -> list[Fault]:
-    """Records at a chain's end that the node says it shipped and that are not there."""
+def _shipped(spool: Path) -> dict[str, int]:
+    """The last record of each chain that the node says it shipped; nothing while some are on their way."""
     try:
         state = json.loads((spool / "shipped.json").read_bytes())
-        tips = {
-            f"{state['chain']}.{letter}": int(state[name]["seq"])
-            for letter, name in (("q", "queries"), ("s", "sessions"))
-        }
-        in_transit = {int(path.name.partition("-")[0]) for path in (spool / "outbox").glob("[0-9]*")}
+        tips = {f"{state['chain']}.{name[0]}": int(state[name]["seq"]) for name in ("queries", "sessions")}
+        in_transit = any((spool / "outbox").glob("[0-9]*"))
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return {}
+    return {} if in_transit else tips
+
+
+def _against_spool(store: AuditFiles, names: list[ObjectName], tips: dict[str, int]) -> list[Fault]:
+    """Records at a chain's end that were shipped and are not there."""
     faults = []
     for chain, shipped in tips.items():
-        of_chain = [name for name in names if name.chain == chain]
-        last = max(of_chain, key=lambda name: name.batch, default=None)
+        last = max((name for name in names if name.chain == chain), key=lambda name: name.batch, default=None)
         held = _extent(store.get(last.name)) if last else None
         there = held.last if held else 0
-        if there < shipped and not in_transit:
+        if there < shipped:
             faults.append(
                 Fault(
                     "missing_records",
