@@ -7,138 +7,26 @@ and is not understood is refused, never passed on.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from engine.refusals import SessionRefused
-from engine.session_settings import PARAMETERS, fold
-from engine.wire import sqlstate as s
-from governance.errors import SyntaxRefused
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """BEGIN or START TRANSACTION, with the modes asked for as (parameter, value)."""
-
-    modes: tuple[tuple[str, str], ...] = ()
-    start: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """COMMIT (END) or ROLLBACK (ABORT)."""
-
-    commit: bool
-    chain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Savepoint:
-    """SAVEPOINT, RELEASE or ROLLBACK TO, by name."""
-
-    action: str
-    """set, release, rollback."""
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetParameters:
-    """SET, as (parameter, value or None for DEFAULT) pairs."""
-
-    pairs: tuple[tuple[str, str | None], ...]
-    local: bool = False
-    transaction: bool = False
-    """SET TRANSACTION: only for this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """SHOW of one parameter, or of all (empty name)."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """RESET of one parameter, or of all (empty name)."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """DISCARD ALL, PLANS, SEQUENCES or TEMP."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deallocate:
-    """DEALLOCATE of one prepared statement, or of all (empty name)."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Declare:
-    """A cursor over a query."""
-
-    name: str
-    query: str
-    binary: bool
-    hold: bool
-    scroll: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """FETCH or MOVE forward: `count` rows (None: all the rest), or `position` for ABSOLUTE."""
-
-    name: str
-    count: int | None
-    move: bool
-    absolute: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CloseCursor:
-    """CLOSE of one cursor, or of all (empty name)."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class CopyOut:
-    """COPY (query) TO STDOUT."""
-
-    query: str
-    format: str
-    """text, csv, binary."""
-    options: tuple[tuple[str, str], ...]
-    """delimiter, null, quote, escape, header (on, off), force_quote (* or nothing)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A command that has nothing to do here and succeeds, with its tag (UNLISTEN)."""
-
-    tag: str
-
-
-Command = (
-    Begin
-    | End
-    | Savepoint
-    | SetParameters
-    | Show
-    | Reset
-    | Discard
-    | Deallocate
-    | Declare
-    | Fetch
-    | CloseCursor
-    | CopyOut
-    | Nothing
+from engine.session_command_types import (
+    Begin,
+    CloseCursor,
+    Command,
+    CopyOut,
+    Deallocate,
+    Declare,
+    Discard,
+    End,
+    Fetch,
+    Nothing,
+    Reset,
+    Savepoint,
+    SetParameters,
+    Show,
 )
+from engine.session_tokens import TokenReader, closing, first_word, unescape
+from engine.wire import sqlstate as s
 
 _FIRST_WORDS = frozenset(
     {
@@ -168,63 +56,6 @@ _FIRST_WORDS = frozenset(
         "reset",
     }
 )
-_SKIP = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z))*")
-_WORD = re.compile(r"[A-Za-z_]+")
-_TOKEN = re.compile(
-    r"""
-    (?P<space>[ \t\r\n\f\v]+|--[^\n]*(?:\n|\Z))
-  | (?P<comment>/\*)
-  | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
-  | (?P<quoted>"(?:[^"\0]|"")+")
-  | (?P<estring>[eE]'(?:[^'\\]|\\.|'')*')
-  | (?P<string>'(?:[^']|'')*')
-  | (?P<number>[+-]?[0-9]+(?:\.[0-9]+)?)
-  | (?P<mark>[=,;.()*:+-])
-""",
-    re.VERBOSE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-    @property
-    def keyword(self) -> str:
-        return self.text.lower() if self.kind == "word" else ""
-
-
-def _skip_comment(text: str, at: int) -> int:
-    """The offset behind a block comment that begins at `at`; they nest, as in PostgreSQL."""
-    depth, end = 1, at + 2
-    while depth:
-        opening, closing = text.find("/*", end), text.find("*/", end)
-        if closing < 0:
-            raise SyntaxRefused("unterminated /* comment")
-        if 0 <= opening < closing:
-            depth, end = depth + 1, opening + 2
-        else:
-            depth, end = depth - 1, closing + 2
-    return end
-
-
-def first_word(text: str) -> str:
-    """The first word of a statement in lower case, behind white space and comments; empty when it is no word."""
-    at = 0
-    while True:
-        found = _SKIP.match(text, at)
-        at = found.end() if found else at
-        if not text.startswith("/*", at):
-            break
-        try:
-            at = _skip_comment(text, at)
-        except SyntaxRefused:
-            return ""
-    word = _WORD.match(text, at)
-    return word[0].lower() if word else ""
 
 
 def parse(text: str) -> Command | None:
@@ -240,88 +71,7 @@ def parse(text: str) -> Command | None:
     return _Parser(text).command()
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.ahead: _Token | None = None
-        self.at = 0
-
-    # ------------------------------------------------------------ tokens
-
-    def peek(self) -> _Token:
-        if self.ahead is None:
-            self.ahead = self._read()
-        return self.ahead
-
-    def take(self) -> _Token:
-        token = self.peek()
-        self.ahead = None
-        return token
-
-    def _read(self) -> _Token:
-        while True:
-            if self.at >= len(self.text):
-                return _Token("end", "", self.at, self.at)
-            found = _TOKEN.match(self.text, self.at)
-            if found is None:
-                raise self.error(self.at)
-            start, self.at = self.at, found.end()
-            if found.lastgroup == "comment":
-                self.at = _skip_comment(self.text, start)
-            elif found.lastgroup != "space":
-                return _Token(str(found.lastgroup), found[0], start, self.at)
-
-    def error(self, at: int | None = None) -> SyntaxRefused:
-        place = self.peek().start if at is None else at
-        return SyntaxRefused("syntax error in a session command", position=place + 1)
-
-    def accept(self, *words: str) -> str:
-        """Take the next token when it is one of these keywords."""
-        keyword = self.peek().keyword
-        if keyword and keyword in words:
-            self.take()
-            return keyword
-        return ""
-
-    def expect(self, *words: str) -> str:
-        found = self.accept(*words)
-        if not found:
-            raise self.error()
-        return found
-
-    def mark(self, text: str) -> bool:
-        token = self.peek()
-        if token.kind == "mark" and token.text == text:
-            self.take()
-            return True
-        return False
-
-    def name(self) -> str:
-        token = self.take()
-        if token.kind == "word":
-            return token.text.lower()
-        if token.kind == "quoted":
-            return token.text[1:-1].replace('""', '"')
-        raise self.error(token.start)
-
-    def string(self) -> str:
-        token = self.take()
-        if token.kind == "string":
-            return token.text[1:-1].replace("''", "'")
-        if token.kind == "estring":
-            return _unescape(token.text[2:-1])
-        raise self.error(token.start)
-
-    def finish(self) -> None:
-        while self.mark(";"):
-            pass
-        if self.peek().kind != "end":
-            raise self.error()
-
-    def rest(self) -> str:
-        """Everything from the next token on, as written."""
-        return self.text[self.peek().start :]
-
+class _Parser(TokenReader):
     # ------------------------------------------------------------ commands
 
     def command(self) -> Command | None:
@@ -486,7 +236,7 @@ class _Parser:
         if token.kind == "string":
             return token.text[1:-1].replace("''", "'")
         if token.kind == "estring":
-            return _unescape(token.text[2:-1])
+            return unescape(token.text[2:-1])
         if token.kind in ("word", "number"):
             return token.text
         if token.kind == "quoted":
@@ -588,7 +338,7 @@ class _Parser:
                     raise self.error()
                 columns = ", ".join(names)
             return f"SELECT {columns} FROM {'.'.join(parts)}"
-        end = _closing(self.text, start.end)
+        end = closing(self.text, start.end)
         self.ahead, self.at = None, end + 1
         query = self.text[start.end : end].strip()
         if first_word(query) in _FIRST_WORDS or not query:
@@ -656,40 +406,3 @@ def _forward_only() -> SessionRefused:
     return SessionRefused(
         s.OBJECT_STATE, "cursor can only scan forward", advice="Declare it again to read from the start."
     )
-
-
-def _unescape(text: str) -> str:
-    simple = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-    return re.sub(r"''|\\(.)", lambda m: "'" if m[0] == "''" else simple.get(m[1], m[1]), text, flags=re.DOTALL)
-
-
-def _closing(text: str, at: int) -> int:
-    """The offset of the parenthesis that closes one opened before `at`; strings, names and comments are stepped over.
-
-    Raises:
-        SyntaxRefused: it is not closed.
-    """
-    depth = 1
-    piece = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]*)\$|--[^\n]*|/\*|[()]""")
-    while (found := piece.search(text, at)) is not None:
-        token, at = found[0], found.end()
-        if token == "/*":  # noqa: S105 - a comment's beginning
-            at = _skip_comment(text, found.start())
-        elif token.startswith("$"):
-            end = text.find(token, at)
-            if end < 0:
-                break
-            at = end + len(token)
-        elif token == "(":  # noqa: S105
-            depth += 1
-        elif token == ")":  # noqa: S105
-            depth -= 1
-            if not depth:
-                return found.start()
-    raise SyntaxRefused("syntax error in COPY: a parenthesis is not closed")
-
-
-def shown_name(name: str) -> str:
-    """A parameter's proper spelling, for SHOW's column."""
-    parameter = PARAMETERS.get(fold(name))
-    return parameter.name if parameter else name

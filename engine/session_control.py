@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.authenticate import AGENT_FRAMEWORK, AGENT_ID, check_claims
 from engine.refusals import SessionRefused
-from engine.session_commands import (
+from engine.session_command_types import (
     Begin,
     CloseCursor,
     Command,
@@ -16,9 +16,8 @@ from engine.session_commands import (
     Savepoint,
     SetParameters,
     Show,
-    shown_name,
 )
-from engine.session_settings import PARAMETERS, fold
+from engine.session_settings import PARAMETERS, fold, shown_name
 from engine.session_state import TEXT_OID, LocalRows, SessionState
 from engine.wire import backend
 from engine.wire import sqlstate as s

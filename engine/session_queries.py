@@ -11,7 +11,7 @@ from engine import session_commands
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.refusals import Report, SessionRefused
-from engine.session_commands import Command, CopyOut, Declare, End, Fetch, Savepoint, SetParameters
+from engine.session_command_types import Command, CopyOut, Declare, End, Fetch, Savepoint, SetParameters
 from engine.session_control import carry_out, local_rows
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source

@@ -17,7 +17,7 @@ from engine.encoder.types import ResultColumn
 from engine.pipeline.governed import Governed
 from engine.refusals import SessionRefused
 from engine.session_channel import Channel, ClientGone
-from engine.session_commands import CopyOut
+from engine.session_command_types import CopyOut
 from engine.session_ports import CatalogPlan, Desk, Execution, Frame
 from engine.wire.backend import split_rows
 from engine.wire.sqlstate import OBJECT_STATE

@@ -378,3 +378,9 @@ _ADVICE = {
     "bytea_output": "Only hex is offered.",
     "standard_conforming_strings": "Only on is offered.",
 }
+
+
+def shown_name(name: str) -> str:
+    """A parameter's proper spelling, for SHOW's column."""
+    parameter = PARAMETERS.get(fold(name))
+    return parameter.name if parameter else name

@@ -9,7 +9,7 @@ from engine.authenticate import Identity
 from engine.encoder.parameters import ParameterValue
 from engine.refusals import Report, SessionRefused
 from engine.session_channel import Channel
-from engine.session_commands import Command, Declare
+from engine.session_command_types import Command, Declare
 from engine.session_ports import Desk
 from engine.session_run import Run, Source
 from engine.session_settings import SessionSettings

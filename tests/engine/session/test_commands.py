@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.refusals import SessionRefused
-from engine.session_commands import (
+from engine.session_command_types import (
     Begin,
     CloseCursor,
     CopyOut,
@@ -21,8 +21,8 @@ from engine.session_commands import (
     Savepoint,
     SetParameters,
     Show,
-    parse,
 )
+from engine.session_commands import parse
 from governance.errors import Refusal, SyntaxRefused
 
 
