@@ -15,6 +15,7 @@ from local.certificates import ensure_certificates
 from local.clock import SystemClock
 from local.control_store import SqliteControlStore
 from local.home import Home, HomeSettings
+from local.mask_key import make_mask_key
 
 
 def prepare_home(
@@ -39,6 +40,7 @@ def prepare_home(
     home = Home.create(path, HomeSettings(organization_id, organization_name, environment, tls_names))
     try:
         ensure_certificates(home.tls_path, names=tls_names, now=clock.now())
+        mask_key_id = make_mask_key(home.node_path)
         store = SqliteControlStore(home.store_path)
         try:
             return bootstrap(
@@ -48,6 +50,7 @@ def prepare_home(
                 organization_name=organization_name,
                 owner_email=owner_email or f"owner@{organization_id}.invalid",
                 clock=clock,
+                mask_key_id=mask_key_id,
             )
         finally:
             store.close()

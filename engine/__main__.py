@@ -11,6 +11,7 @@ from engine.node import Node, NodeAddress
 from engine.settings import NodeSettings
 from local.audit_files import AuditFiles
 from local.clock import SystemClock
+from local.mask_key import read_mask_key
 
 _LOG = logging.getLogger("hatidata.node")
 
@@ -27,7 +28,7 @@ async def run_node(
     ending = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quietly)
-    node = Node(settings, AuditFiles(settings.home / "audit"), SystemClock())
+    node = Node(settings, AuditFiles(settings.home / "audit"), SystemClock(), mask_key=read_mask_key(settings.node_dir))
 
     def end(number: signal.Signals) -> None:
         if ending.is_set():

@@ -54,7 +54,9 @@ class NodeAddress:
 class Node:
     """Everything between port 5439 and the lake."""
 
-    def __init__(self, settings: NodeSettings, audit_store: AuditStore, clock: Clock) -> None:
+    def __init__(
+        self, settings: NodeSettings, audit_store: AuditStore, clock: Clock, *, mask_key: bytes = b""
+    ) -> None:
         self._settings = settings
         self.name = f"node-{secrets.token_hex(4)}"
         tls, own = settings.tls_dir, settings.node_dir
@@ -71,7 +73,9 @@ class Node:
         store = ObjectStore(settings.data)
         self._cache = BlockCache(CacheSettings(own / "cache", settings.cache_bytes_max), store)
         self._executor = Executor(
-            ExecutorSettings(own / "spill", require_sandbox=settings.require_sandbox), None, self._cache
+            ExecutorSettings(own / "spill", require_sandbox=settings.require_sandbox, mask_key=mask_key),
+            None,
+            self._cache,
         )
         self.lake = Lake(store, self._executor)
         self._executor.lake = self.lake

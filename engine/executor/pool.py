@@ -57,6 +57,8 @@ class ExecutorSettings:
     lease_wait_s: float = 30.0
     reruns_max: int = 2
     """How often a statement that sent nothing is started again after its worker was lost."""
+    mask_key: bytes = field(default=b"", repr=False)
+    """The environment's key for `hmac` masks; empty: they show NULL."""
     standby: bool = True
     """Keep one started worker unassigned."""
 
@@ -247,6 +249,7 @@ class WorkerPool:
             spill_root=settings.spill_root,
             uid=settings.worker_uid_first + number if os.geteuid() == 0 else None,
             address_space_bytes=settings.memory_bytes + _ADDRESS_SPACE_SLACK_BYTES,
+            mask_key=settings.mask_key,
         )
         worker = WorkerProcess(number, self._numbers, spec, self._make_door, self._ended)
         self._workers.append(worker)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import duckdb
@@ -47,11 +47,21 @@ class RowEncoder(Protocol):
 class Statements:
     """What all channels of a worker share: the instance, its file system, and what is known of statements."""
 
-    def __init__(self, instance: duckdb.DuckDBPyConnection, files: PinnedFileSystem) -> None:
+    def __init__(
+        self, instance: duckdb.DuckDBPyConnection, files: PinnedFileSystem, variables: Mapping[str, bytes]
+    ) -> None:
         self.instance = instance
         self.files = files
+        self._variables = variables
         self._described: OrderedDict[tuple[Any, ...], tuple[ResultColumn, ...]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of one channel, with the variables that secured relations read (the mask key's pads)."""
+        cursor = self.instance.cursor()
+        for name, value in self._variables.items():
+            cursor.execute(f"SET VARIABLE {name} = $1", [value])
+        return cursor
 
     def described(self, key: tuple[Any, ...]) -> tuple[ResultColumn, ...] | None:
         """The columns of a statement seen before. The text names its snapshots, so it never goes stale."""

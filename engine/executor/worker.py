@@ -75,7 +75,7 @@ class ChannelThread(threading.Thread):
         super().__init__(name=f"channel-{number}", daemon=True)
         self._socket = sock
         self._shared = shared
-        self._cursor = shared.instance.cursor()
+        self._cursor = shared.cursor()
         self._lock = threading.Lock()
         self._running: tuple[int, Statement] | None = None
         self._unsent: list[bytes | memoryview] = []
@@ -238,7 +238,9 @@ def _prepare(settings: dict[str, Any], blocks: socket.socket) -> tuple[Statement
     client.start()
     files = PinnedFileSystem(client)
     lock_instance(instance, limits, files)
-    return Statements(instance, files), report
+    return Statements(
+        instance, files, {name: bytes.fromhex(value) for name, value in settings["variables"].items()}
+    ), report
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from engine.executor.messages import (
     Kind,
 )
 from engine.executor.sandbox import Confinement, Measure, SandboxReport
+from engine.pipeline.relation import hmac_pads
 from governance.errors import EngineFailed
 
 _LENGTH = struct.Struct(">I")
@@ -202,6 +203,8 @@ class WorkerSpec:
     spill_root: Path
     uid: int | None
     address_space_bytes: int
+    mask_key: bytes = field(default=b"", repr=False)
+    """Told over the control socket, never in arguments, environment or SQL text."""
 
 
 class WorkerProcess:
@@ -285,6 +288,7 @@ class WorkerProcess:
                 )
             ),
             "limits": asdict(self.spec.limits),
+            "variables": {name: pad.hex() for name, pad in hmac_pads(self.spec.mask_key).items()},
         }
         body = json.dumps(settings).encode()
         await loop.sock_sendall(mine, _LENGTH.pack(len(body)) + body)

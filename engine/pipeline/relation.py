@@ -28,6 +28,22 @@ INNER_KEY = "hatidata_mask_inner"
 OUTER_KEY = "hatidata_mask_outer"
 """Variables (BLOB, 64 bytes) the worker sets before it locks: the environment's mask key XOR-ed with HMAC's pads."""
 
+_HMAC_BLOCK_BYTES = 64
+
+
+def hmac_pads(key: bytes) -> dict[str, bytes]:
+    """The variables that `hmac` masks read, for a key of at most 64 bytes (RFC 2104); none without a key.
+
+    Raises:
+        ValueError: a longer key.
+    """
+    if len(key) > _HMAC_BLOCK_BYTES:
+        raise ValueError("a mask key has at most 64 bytes")
+    if not key:
+        return {}
+    block = key.ljust(_HMAC_BLOCK_BYTES, b"\0")
+    return {INNER_KEY: bytes(b ^ 0x36 for b in block), OUTER_KEY: bytes(b ^ 0x5C for b in block)}
+
 
 @dataclass(frozen=True, slots=True)
 class SecuredTable:
