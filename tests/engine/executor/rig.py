@@ -97,9 +97,9 @@ class Rig:
         await self.lake.start()
 
     async def stop(self) -> None:
-        await self.lake.stop()
-        await self.executor.stop()
-        await self.cache.stop()
+        for part in ("lake", "executor", "cache"):
+            if hasattr(self, part):
+                await getattr(self, part).stop()
 
     def close(self) -> None:
         try:
@@ -151,8 +151,8 @@ class Rig:
 def rig(root: Path, *, refresh_s: float = 0.05, cache_bytes: int = 1 << 30, **settings: Any) -> Iterator[Rig]:
     """A started rig over `root`/data; put files there before or after."""
     made = Rig(root, settings, LakeSettings(refresh_s=refresh_s, retry_fault_s=0.2), cache_bytes)
-    made.run(made.start())
     try:
+        made.run(made.start())
         yield made
     finally:
         made.close()

@@ -33,7 +33,9 @@ def test_a_statement_gives_its_columns_and_rows(house: Rig) -> None:
 
 
 def test_types_that_need_preparing_come_out_as_postgresql_writes_them(house: Rig) -> None:
-    answer = house.ask("SELECT 170141183460469231731687303715884105727::HUGEINT h, INTERVAL '1 month 2 days' i, {'a': 1} s")
+    answer = house.ask(
+        "SELECT 170141183460469231731687303715884105727::HUGEINT h, INTERVAL '1 month 2 days' i, {'a': 1} s"
+    )
     assert answer.rows == [("170141183460469231731687303715884105727", "1 mon 2 days", '{"a":1}')]
     assert answer.columns == house.ask("SELECT 1::HUGEINT h, INTERVAL 1 DAY i, {'a': 2} s").columns
 
