@@ -45,30 +45,43 @@ def canonical(value: Any) -> bytes:
     Raises:
         ValueError: a fraction, a number past 2^53-1, a lone surrogate, a key that is no string, or too deep.
     """
+    _check_spellable(value, 0)
+    # Python orders keys by code point, RFC 8785 by UTF-16 code units: the same as long as nothing lies past U+D7FF.
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     try:
-        return _canonical(value, 0).encode("utf-8")
+        return (text if text.isascii() or max(text) < "\ud800" else _spelled(value)).encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("a lone surrogate has no canonical form") from None
 
 
-def _canonical(value: Any, depth: int) -> str:
+def _check_spellable(value: Any, depth: int) -> None:
     if depth > DEPTH_MAX:
         raise ValueError("nested too deep for the chain")
     if value is None or isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+        return
     if isinstance(value, int):
         if abs(value) > INTEGER_MAX:
             raise ValueError("a whole number past 2^53-1 has no canonical form")
-        return str(int(value))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_spellable(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError("a key is no string")  # noqa: TRY004  one error for all that has no spelling
+            _check_spellable(item, depth + 1)
+    else:
+        raise ValueError(f"{type(value).__name__} has no canonical form")  # noqa: TRY004  as above
+
+
+def _spelled(value: Any) -> str:
+    """As `canonical`, whatever characters keys hold."""
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_canonical(item, depth + 1) for item in value) + "]"
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError("a key is no string")
-        # RFC 8785 orders keys by UTF-16 code units, which differs from Python's order beyond the first plane.
+        return "[" + ",".join(map(_spelled, value)) + "]"
+    if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-        return "{" + ",".join(f"{_canonical(k, depth)}:{_canonical(value[k], depth + 1)}" for k in keys) + "}"
-    raise ValueError(f"{type(value).__name__} has no canonical form")
+        return "{" + ",".join(f"{_spelled(key)}:{_spelled(value[key])}" for key in keys) + "}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def genesis(environment: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from governance.roles import Privilege, Role, may
 from governance.scopes import Scope
@@ -23,6 +24,7 @@ _PRIVILEGE_OF: dict[Scope, Privilege] = {
 """The privilege behind each administrative scope; every other scope is about data and needs QUERY."""
 
 
+@cache
 def permitted_scopes(role: Role) -> frozenset[Scope]:
     """The scopes that mean something in the hands of `role`; `orgs:manage` is an Owner's."""
     return frozenset(

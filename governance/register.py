@@ -8,6 +8,7 @@ the chain may tell of it. `encode_record` and `decode_record` are the stored for
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from governance.policies import Policy, View
@@ -404,6 +405,11 @@ def encode_record(record: Record | Observation) -> dict[str, Any]:
     return {"v": RECORD_VERSION, **body}
 
 
+@lru_cache(maxsize=1024)
+def _scopes(names: tuple[str, ...]) -> frozenset[Scope]:
+    return frozenset(Scope(name) for name in names)
+
+
 def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
     """The inverse of `encode_record`.
 
@@ -423,7 +429,7 @@ def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
         case "user":
             return UserRecord(**{**d, "role": Role(d["role"]), "attributes": tuple(sorted(d["attributes"].items()))})
         case "key":
-            d["scopes"] = frozenset(Scope(scope) for scope in d["scopes"])
+            d["scopes"] = _scopes(tuple(d["scopes"]))
             d["agent"] = Agent(**d["agent"]) if d["agent"] else None
             d["networks"], d["allowed_tables"] = tuple(d["networks"]), tuple(d["allowed_tables"])
             return KeyRecord(**d)
