@@ -90,7 +90,7 @@ def compare_latency(report: Report, servers: list[Server], count: int) -> None:
     """`SELECT 1`."""
     for name, found in measures.latencies(servers, count).items():
         limit = 1.0 if name == NODE else None
-        detail = f"p99 {found.p99_ms:.2f} ms, least {found.ms[0]:.2f} ms, server CPU {found.cpu_ms:.2f} ms, n {len(found.ms)}"
+        detail = f"p99 {found.p99_ms:.2f}, least {found.ms[0]:.2f}, server CPU {found.cpu_ms:.2f} ms, n {len(found.ms)}"
         report.add(f"SELECT 1, {name}, p50", found.p50_ms, "ms", limit, detail)
 
 

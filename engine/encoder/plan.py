@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from engine.encoder.binary import binary_field
 from engine.encoder.calendar import Zone
+from engine.encoder.few import ROWS_MAX as FEW_ROWS
+from engine.encoder.few import few_rows
 from engine.encoder.fields import Field, messages
 from engine.encoder.text import text_field
 from engine.encoder.types import PgType, Preparation, ResultColumn, pg_type
@@ -69,6 +71,10 @@ class EncodePlan:
         """
         if not batch.num_rows:
             return memoryview(b""), 0
+        if batch.num_rows <= FEW_ROWS and self.columns:
+            few = few_rows(batch, self.types, self.formats)
+            if few is not None:
+                return memoryview(few), batch.num_rows
         return messages(self.fields(batch), batch.num_rows, _HEAD), batch.num_rows
 
     def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]:

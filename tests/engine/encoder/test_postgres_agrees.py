@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import psycopg
 import pytest
@@ -172,6 +173,8 @@ def test_a_value_is_the_same_bytes(
     answer = postgres.pgconn.exec_params(f"SELECT {theirs}".encode(), [], result_format=format_)
     assert not answer.error_message, answer.error_message
     assert value(duck, expression, format_) == answer.get_value(0, 0)
+    with patch("engine.encoder.plan.FEW_ROWS", 0):
+        assert value(duck, expression, format_) == answer.get_value(0, 0)
     (column,) = columns_of(duck, f"SELECT {expression}")
     assert column.oid == answer.ftype(0)
     assert column.size == answer.fsize(0)

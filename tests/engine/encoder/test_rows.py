@@ -126,10 +126,25 @@ def test_a_batch_is_its_values_one_by_one(drawn: tuple[list[str], list[list[Any]
         for row in zip(*columns, strict=True)
     ]
     batch = pa.RecordBatch.from_arrays(arrays, names=[str(at) for at in range(len(names))])
-    data, count = way.encode(batch)
-    assert (bytes(data), count) == (data_rows(wanted), len(wanted))
-    data, count = way.encode(batch.slice(skip))  # DuckDB's batches may be slices
-    assert (bytes(data), count) == (data_rows(wanted[skip:]), max(len(wanted) - skip, 0))
+    for few in (0, 100):  # by columns, and a value at a time where that is possible
+        with patch("engine.encoder.plan.FEW_ROWS", few):
+            data, count = way.encode(batch)
+            assert (bytes(data), count) == (data_rows(wanted), len(wanted))
+            data, count = way.encode(batch.slice(skip))  # DuckDB's batches may be slices
+            assert (bytes(data), count) == (data_rows(wanted[skip:]), max(len(wanted) - skip, 0))
+
+
+@given(
+    st.lists(
+        st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1e15, 1e14, 1e-4, 1e-5, 123456789012345.6])), max_size=8
+    )
+)
+def test_few_floats_are_written_as_many_are(values: list[float]) -> None:
+    way = plan(result_columns(["v"], ["DOUBLE"]), ())
+    batch = pa.RecordBatch.from_arrays([pa.array(values, pa.float64())], names=["v"])
+    few = bytes(way.encode(batch)[0])
+    with patch("engine.encoder.plan.FEW_ROWS", 0):
+        assert few == bytes(way.encode(batch)[0])
 
 
 @pytest.mark.parametrize("format_", [0, 1])
