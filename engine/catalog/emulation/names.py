@@ -284,7 +284,8 @@ class Names:
 
     def view_text(self, oid: int | None) -> str | None:
         """`pg_get_viewdef`."""
-        return next((r.definition or None for r in self._image.relations if r.oid == oid and r.kind == "v"), None)
+        found = next((r.definition for r in self._image.relations if r.oid == oid and r.kind == "v"), "")
+        return f" {found.strip().rstrip(';')};" if found else None
 
     def result_text(self, oid: int | None) -> str | None:
         """`pg_get_function_result`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -69,7 +70,7 @@ def _namespaces(image: CatalogImage) -> Iterator[Row]:
         yield {"oid": oid, "nspname": name, "nspowner": OWNER_OID}
 
 
-def _class_row(relation: RelationFact, namespace: int) -> Row:
+def _class_row(relation: RelationFact, namespace: int, user: str) -> Row:
     table = relation.kind == "r"
     return {
         "oid": relation.oid, "relname": relation.name, "relnamespace": namespace, "reltype": 0, "reloftype": 0,
@@ -79,8 +80,13 @@ def _class_row(relation: RelationFact, namespace: int) -> Row:
         "relnatts": len(relation.columns), "relchecks": 0, "relhasrules": not table, "relhastriggers": False,
         "relhassubclass": False, "relrowsecurity": False, "relforcerowsecurity": False, "relispopulated": True,
         "relreplident": "d" if table else "n", "relispartition": False, "relrewrite": 0, "relfrozenxid": 0,
-        "relminmxid": 0,
+        "relminmxid": 0, "relacl": [f"{_grantee(user)}=r/{OWNER}"],
     }  # fmt: skip
+
+
+def _grantee(user: str) -> str:
+    """A role in an access control item."""
+    return user if re.fullmatch(r"\w+", user, re.ASCII) else '"' + user.replace('"', '""') + '"'
 
 
 def _classes(image: CatalogImage) -> Iterator[Row]:
@@ -88,7 +94,7 @@ def _classes(image: CatalogImage) -> Iterator[Row]:
         yield {**row, "reltype": 0, "reltoastrelid": 0, "relhasindex": False, "relowner": OWNER_OID}
     oids = schema_oids(image)
     for relation in image.relations:
-        yield _class_row(relation, oids[relation.schema])
+        yield _class_row(relation, oids[relation.schema], image.user)
 
 
 def _attributes(image: CatalogImage) -> Iterator[Row]:
