@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ STATE = {
             "name": "ssn", "type": "mask", "table": "sales.customers", "column": "ssn",
             "function": "partial", "visible": 4, "exempt_roles": ["owner"],
         },
+        {"name": "mail", "type": "mask", "table": "sales.customers", "column": "mail", "function": "hmac"},
     ],
 }  # fmt: skip
 
@@ -41,7 +43,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lake")
     (folder / "sales").mkdir()
     duckdb.sql(
-        f"""COPY (SELECT i AS id, 1 + i % 2 AS org_id, '123-45-' || (1000 + i) AS ssn FROM range(10) r(i))
+        f"""COPY (SELECT i AS id, 1 + i % 2 AS org_id, '123-45-' || (1000 + i) AS ssn,
+                           'user' || i || '@acme.example' AS mail FROM range(10) r(i))
             TO '{folder}/sales/customers.parquet'"""
     )
     return folder
@@ -68,6 +71,15 @@ def test_what_apply_declared_is_what_a_client_sees(stack: Stack) -> None:
     analyst = stack.query(stack.keys["ana"], query)
     assert analyst == [(i, f"***{1000 + i}") for i in range(0, 10, 2)]
     assert stack.query(stack.owner_key, query) == [(i, f"123-45-{1000 + i}") for i in range(0, 10, 2)]
+
+
+def test_an_hmac_mask_is_hmac_sha_256_under_the_homes_own_key(stack: Stack) -> None:
+    key = (stack.home / "node" / "mask.key").read_bytes()
+    right = [(hmac.digest(key, f"user{i}@acme.example".encode(), "sha256").hex(),) for i in range(0, 10, 2)]
+    for who in (stack.keys["ana"], stack.owner_key):
+        assert stack.query(who, "SELECT mail FROM sales.customers ORDER BY id") == right
+    with pytest.raises(psycopg.Error):
+        stack.query(stack.owner_key, "SELECT getvariable('hatidata_mask_inner')")
 
 
 def test_the_ready_line_and_the_home_tell_the_ports(stack: Stack) -> None:
@@ -157,7 +169,7 @@ def test_w5_1_a_query_is_found_in_the_audit_through_the_command_line(stack: Stac
     (record,) = records()
     assert record["user"] == "ana@acme.example"
     assert "219-09-9999" not in json.dumps(record)
-    assert record["columns_masked"] == ["sales.customers.ssn"]
+    assert "sales.customers.ssn" in record["columns_masked"]  # type: ignore[operator]
 
 
 # ------------------------------------------------------------------ starting and ending
