@@ -61,14 +61,20 @@ class Lab:
     """Tables in DuckDB, reached by name only through the pipeline."""
 
     def __init__(self, setup: Sequence[str]) -> None:
-        self.db = duckdb.connect(":memory:", config={"threads": "2"})
+        self.db = duckdb.connect(":memory:", config={"threads": "1"})
         self.db.execute("SET disabled_optimizers='statistics_propagation'")
-        self.db.execute(f'ATTACH \':memory:\' AS "{BASE}"; USE "{BASE}"')
+        self.pipeline = Pipeline(PARSER)
+        self.rebuild(setup)
+
+    def rebuild(self, setup: Sequence[str]) -> None:
+        """Begin anew with other tables; cheaper than another instance."""
+        self.db.execute(f'USE memory; DETACH DATABASE IF EXISTS "{BASE}"')
+        self.db.execute(f"ATTACH ':memory:' AS \"{BASE}\"")
+        self.db.execute(f'USE "{BASE}"')
         for statement in setup:
             self.db.execute(statement)
         self.lake = self._lake()
         self.db.execute("USE memory")
-        self.pipeline = Pipeline(PARSER)
 
     def _lake(self) -> dict[tuple[str, str], Table]:
         found: dict[tuple[str, str], list[Column]] = {}

@@ -14,6 +14,7 @@ from tests.support.governed_lab import Lab, Outcome, principal, rulebook
 CASE = st.tuples(WORLDS, st.lists(queries(), min_size=1, max_size=4))
 _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 OPEN = rulebook([], [("s", "shared")])
+TRUE, PERMITTED = Lab([]), Lab([])
 
 
 def _seen(outcome: Outcome) -> tuple[Any, ...]:
@@ -23,13 +24,14 @@ def _seen(outcome: Outcome) -> tuple[Any, ...]:
 def _check(world: World, texts: list[str]) -> None:
     me = principal(attributes=(("region", "emea"),))
     book = rulebook(world.policies, [("s", "shared")])
-    true, permitted = Lab(world.statements()), Lab(world.permitted())
+    TRUE.rebuild(world.statements())
+    PERMITTED.rebuild(world.permitted())
     for text in texts:
         note(text)
-        governed = true.run(text, me, book)
+        governed = TRUE.run(text, me, book)
         assert governed.status != "deny", governed.error
-        plain = permitted.run(text, me, OPEN)
-        assert _seen(governed) == _seen(plain), true.sql(text, me, book)
+        plain = PERMITTED.run(text, me, OPEN)
+        assert _seen(governed) == _seen(plain), TRUE.sql(text, me, book)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=_CHECKS, print_blob=True)

@@ -11,7 +11,8 @@ from tests.support.governed_lab import Lab, principal, rulebook
 
 _COLUMNS = (
     "id BIGINT, org_id INTEGER, region VARCHAR, t VARCHAR, d2 VARCHAR, big BIGINT, amt DECIMAL(12,2), f DOUBLE, "
-    "ts TIMESTAMP, dt DATE, j VARCHAR, blobby VARCHAR, pos DOUBLE, unit DOUBLE, pat VARCHAR, esc VARCHAR, hexy VARCHAR, "
+    "ts TIMESTAMP, dt DATE, j VARCHAR, blobby VARCHAR, pos DOUBLE, unit DOUBLE, pat VARCHAR, esc VARCHAR, "
+    "hexy VARCHAR, "
     "b64 VARCHAR, fmt VARCHAR, fmt2 VARCHAR, sf VARCHAR, part VARCHAR, mon BIGINT, zone VARCHAR, jp VARCHAR, "
     "agg VARCHAR, ord VARCHAR, setb VARCHAR"
 )
