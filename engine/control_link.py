@@ -48,6 +48,7 @@ class ControlLink:
         try:
             async with self._client.stream("GET", "/v1/nodes/rulebook", headers=headers, params=params) as response:
                 if response.status_code == 304 and etag:
+                    await response.aread()  # else the connection would not be kept
                     return None
                 if response.status_code != 200:
                     raise ControlLinkFailed(f"status {response.status_code}")

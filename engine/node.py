@@ -7,8 +7,9 @@ import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from engine.admission import Admission
 from engine.audit import AuditSettings, QueryAudit
@@ -41,6 +42,27 @@ _LOG = logging.getLogger("hatidata.node")
 _VIEWS_MAX = 512
 _FIGURES_EVERY_S = 10.0
 _LAKE_EVERY_S = 1.0
+
+
+_TEXT_CHARS_CACHED_MAX = 4096
+
+
+@lru_cache(maxsize=2048)
+def _remembered_split(text: str) -> tuple[str, ...]:
+    return tuple(split(text))
+
+
+def _cached_split(text: str) -> Sequence[str]:
+    return _remembered_split(text) if len(text) <= _TEXT_CHARS_CACHED_MAX else split(text)
+
+
+@lru_cache(maxsize=2048)
+def _remembered_redact(text: str) -> str:
+    return redact(text)
+
+
+def _cached_redact(text: str) -> str:
+    return _remembered_redact(text) if len(text) <= _TEXT_CHARS_CACHED_MAX else redact(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,7 @@ class Node:
         self._desk = Desk(
             authenticator=self._authenticator,
             pipeline=pipeline,
-            split=split,
+            split=_cached_split,
             view=self._view,
             lake_version=lambda: self.lake.version,
             catalog=EmulatedCatalog(self._executor, view_columns=view_columns(pipeline, self._executor)),
@@ -99,7 +121,7 @@ class Node:
             admission=self._admission,
             metrics=self.metrics,
             clock=clock,
-            redact=redact,
+            redact=_cached_redact,
             parameter_oid=lambda kind: pg_type(kind).oid if kind else 0,
             limits=settings.connections,
             environment=settings.environment,

@@ -58,7 +58,7 @@ class Source:
 
 def stamp(moment: datetime) -> str:
     """RFC 3339 UTC with microseconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def new_id() -> str:
@@ -221,9 +221,10 @@ class Run:
             if not isinstance(error, Refusal) or error.code == "audit_unavailable":
                 return
             await self.intend(error=error)
-        self._outcome(error, interrupted)
+        # Behind the answer: the client need not wait while its record is made. The loop keeps the order.
+        asyncio.get_running_loop().call_soon(self._outcome, error, interrupted, stamp(self._desk.clock.now()))
 
-    def _outcome(self, error: BaseException | None, interrupted: str) -> None:
+    def _outcome(self, error: BaseException | None, interrupted: str, ended_at: str) -> None:
         desk = self._desk
         status = _status(error, interrupted)
         facts = self.execution.facts if self.execution is not None else None
@@ -232,7 +233,7 @@ class Run:
         desk.audit.outcome(
             QueryOutcome(
                 query_id=self.query_id,
-                ended_at=stamp(desk.clock.now()),
+                ended_at=ended_at,
                 status=status,
                 rows_returned=self.rows,
                 bytes_returned=self.bytes,
