@@ -45,6 +45,11 @@ class RunningParts:
     """Where PostgreSQL clients connect; 0 while the node is not ready."""
     metrics_port: int = 0
 
+    @property
+    def control_port(self) -> int:
+        """The port in `url`."""
+        return int(self.url.rpartition(":")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Home:

@@ -82,9 +82,11 @@ class Tour:
         )
         record = self._recorded(plane, since=began, user="ana@acme.example", status="denied", text="globex.prices")
         self._show("in the audit, for those who may read it", ("field", "value"), _facts(record, _WALL_FIELDS))
-        reason = f"{record.get('error_reason', '')} {record.get('verdicts', '')}"
-        self._check("The reason stands in the audit.", "organization" in reason and "globex" not in foreign[2].replace(
-            "globex.prices", ""))  # fmt: skip
+        told = " ".join(foreign)
+        self._check(
+            "The reason stands in the audit, and only there.",
+            "cross_organization" in str(record) and "organization" not in told and "Globex" not in told,
+        )
 
     def _redaction(self, plane: ControlPlane, began: str) -> None:
         self._heading("Personal data in query text", SSN_QUERY)
@@ -147,7 +149,8 @@ class Tour:
             self.console.print(Text(sql, style="cyan"))
 
     def _show(self, caption: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        table = Table(title=caption, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        self.console.print(Text(caption, style="bold"))
+        table = Table(box=box.SIMPLE_HEAD)
         for column in columns:
             table.add_column(Text(column), overflow="fold")
         for row in rows:

@@ -49,7 +49,7 @@ def demo(
         console.print(f"Made {warehouse.apply()} things that the state file declares.\n")
         warehouse.wait_for_rulebook()
         kept = Tour(warehouse, console).play(flights=not no_flights)
-        _go_on(console, warehouse)
+        _go_on(console, warehouse, up=not once)
         if not once:
             console.print("\nUp until Ctrl-C.")
             with contextlib.suppress(KeyboardInterrupt):
@@ -64,10 +64,17 @@ def demo(
         sys.exit(REFUSED)
 
 
-def _go_on(console: Console, warehouse: Warehouse) -> None:
+def _go_on(console: Console, warehouse: Warehouse, *, up: bool) -> None:
     """How to connect by hand: keys are in a password file, so none stands in a command line."""
     running = warehouse.home.running()
     console.rule("[bold]Go on by hand", align="left")
+    program = Path(sys.executable).with_name("hatidata")
+    if not up:
+        serve = (
+            f"{program} serve --home {warehouse.home.path} --data {warehouse.lake} --port {running.node_port} "
+            f"--control-port {running.control_port} --metrics-port {running.metrics_port}"
+        )
+        console.print(Text(serve, style="cyan"), soft_wrap=True)
     for name in ("analyst", "owner", "agent"):
         command = (
             f"PGPASSFILE={warehouse.passfile} psql 'host=localhost port={running.node_port} dbname=production "
@@ -77,7 +84,7 @@ def _go_on(console: Console, warehouse: Warehouse) -> None:
     console.print(
         Text(
             f"HATIDATA_API_KEY=$(grep :owner: {warehouse.passfile} | cut -d: -f5) "
-            f"{Path(sys.executable).with_name('hatidata')} audit queries --home {warehouse.home.path}",
+            f"{program} audit queries --home {warehouse.home.path}",
             style="cyan",
         ),
         soft_wrap=True,

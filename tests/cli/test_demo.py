@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
+import signal
 import socket
+import subprocess
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from cli.demo import flights as flights_module
 from cli.demo.expectations import CALLERS, Expectations
 from cli.demo.flights import FlightsUnavailable, write_flights
 from cli.demo.sample_data import CUSTOMERS, ORDERS, write_samples
-from cli.demo.warehouse import Ports, build, need_free
+from cli.demo.tour import Tour
+from cli.demo.warehouse import Ports, Warehouse, build, need_free
 from cli.yaml_document import load
 from governance.errors import Conflict
 from governance.state_file import parse_state
+from tests.support.stack import COMMAND, PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +123,48 @@ def test_the_flights_are_all_there(tmp_path: Path) -> None:
     write_flights(tmp_path / "cache", tmp_path / "departures.parquet")
     assert pq.read_metadata(tmp_path / "departures.parquet").num_rows == 336_776
     assert [path.name for path in tmp_path.glob("*.csv")] == []
+
+
+def test_the_tour_fails_when_an_answer_is_not_the_right_one(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tour = Tour(Warehouse(lake.parent), Console(file=io.StringIO()))
+    monkeypatch.setattr(Tour, "_ask", lambda self, name, sql: (["n"], [(len(name),)]))
+    tour._same_query("How many?", "SELECT n FROM t", lambda caller: [(7 if not caller.agent else 5,)])
+    assert [held for _, held in tour.checks] == [True, False, True, False]
+
+
+def test_the_demo_plays_its_tour_and_stays_up_until_ctrl_c(tmp_path: Path) -> None:
+    """As a person runs it: the tour, the printed psql command, Ctrl-C."""
+    demo = subprocess.Popen(
+        [
+            *COMMAND, "demo", "--no-flights", "--keep", str(tmp_path / "demo"),
+            "--port", "0", "--control-port", "0", "--metrics-port", "0",
+        ],
+        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    with demo:
+        watchdog = threading.Timer(200, demo.kill)
+        watchdog.start()
+        try:
+            lines: list[str] = []
+            for line in demo.stdout or ():
+                lines.append(line)
+                if line.startswith("Up until"):
+                    break
+            text = "".join(lines)
+            assert "BROKEN" not in text, text
+            assert text.count("  kept    ") == 15, text
+            command = next(line for line in lines if "psql 'host" in line and "user=analyst" in line).strip()
+            if shutil.which("psql"):
+                done = subprocess.run(
+                    ["bash", "-c", f'{command} -XAtc "SELECT count(*) FROM sales.customers"'],
+                    cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+                )  # fmt: skip
+                assert (done.returncode, done.stdout.strip()) == (0, "12009"), done.stderr
+            demo.send_signal(signal.SIGINT)
+            rest = demo.communicate(timeout=60)[0]
+        finally:
+            watchdog.cancel()
+            if demo.poll() is None:
+                demo.send_signal(signal.SIGTERM)
+    assert (demo.returncode, rest.strip()) == (0, "")
+    assert not (tmp_path / "demo" / "home" / "run" / "control.json").exists()
