@@ -23,7 +23,7 @@ from engine.executor.failures import AssertionBroken, Failure, SourceFault, clas
 from engine.executor.messages import Request
 
 BATCH_ROWS = 60_000
-_FIRST_ROWS = 2_048
+_FIRST_ROWS = 16_384
 _DESCRIPTIONS_MAX = 512
 _SNAPSHOT_WAIT_S = 10.0
 _DAMAGE = re.compile(
