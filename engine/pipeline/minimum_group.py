@@ -74,8 +74,6 @@ def _reads(select: Node, at: int) -> bool:
 def _check_select(select: Node, name: str, size: int) -> None:
     if select.get("sample") or select.get("aggregate_handling") != "STANDARD_HANDLING":
         raise _refuse(name, size, "SAMPLE and GROUP BY ALL are not accepted")
-    if len(select.get("group_sets", ())) > 1:
-        raise _refuse(name, size, "grouping sets are not accepted")
     grouped = bool(select.get("group_expressions"))
     found = [c for item in select.get("select_list", ()) for c in _calls(item)]
     if any(c.get("filter") or c["class"] == "WINDOW" for c in found):

@@ -130,7 +130,7 @@ def _group(item: Mapping[str, Any]) -> tuple[list[Any], str]:
         if name in _SAME_TYPE_CALLS:
             return below, ""
     if item.get("type") in ("LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER"):
-        return [item.get("limit"), item.get("offset")], "BIGINT"
+        return [item[name] for name in ("limit", "offset") if item.get(name)], "BIGINT"
     return [], ""
 
 

@@ -17,6 +17,7 @@ from governance.principals import Agent, Principal
 from governance.roles import Role
 from governance.rulebook import Rulebook
 from governance.scopes import BUNDLES, Scope
+from governance.sql_literals import identifier
 from governance.tables import Column, Table, TableName
 
 PARSER = DuckDBParser()
@@ -91,7 +92,7 @@ class Lab:
         return {key: Table(names[key], tuple(columns)) for key, columns in found.items()}
 
     def relation(self, table: TableName) -> str:
-        return f'"{BASE}"."{table.schema}"."{table.name}"'
+        return ".".join(identifier(part) for part in (BASE, table.schema, table.name))
 
     def govern(self, sql: str, who: Principal, book: Rulebook) -> Governed:
         return self.pipeline.govern(sql, who, PrincipalCatalog(self.lake, book, who), book)
