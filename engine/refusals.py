@@ -45,6 +45,10 @@ SQLSTATES: dict[str, str] = {
     "invalid_request": s.INVALID_PARAMETER_VALUE,
     "not_found": s.UNDEFINED_OBJECT,
     "conflict": s.OBJECT_STATE,
+    "precondition_failed": s.OBJECT_STATE,
+    "store_unavailable": s.IO_ERROR,
+    "body_too_large": s.PROGRAM_LIMIT_EXCEEDED,
+    "too_many_requests": s.CONFIGURATION_LIMIT,
 }
 """Every code of `governance.errors`."""
 
