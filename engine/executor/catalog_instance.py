@@ -20,8 +20,8 @@ from duckdb.func import FunctionNullHandling
 from engine.catalog.emulation import information_schema, types
 from engine.catalog.emulation.image import CatalogImage, build
 from engine.catalog.emulation.names import Names
-from engine.catalog.emulation.queries import KEYWORD_COLUMNS, SCHEMA_PREFIX
 from engine.catalog.emulation.rows import Row, rows
+from engine.catalog.emulation.sources import KEYWORD_COLUMNS, SCHEMA_PREFIX
 from engine.catalog.emulation.statement import CatalogColumn
 from engine.catalog.emulation.values import identifier
 from engine.encoder.types import ResultColumn

@@ -7,29 +7,23 @@ calls something can shadow, collide with or escape into anything else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.expressions import ExpressionTranslator, sort_text
-from engine.catalog.emulation.functions import SettingWrite, settings_map
-from engine.catalog.emulation.scope import CommonTable, Scope, Source, SourceColumn, column_sql
-from engine.catalog.emulation.set_functions import KEYWORDS, rows_of
+from engine.catalog.emulation.expressions import sort_text
+from engine.catalog.emulation.functions import SettingWrite
+from engine.catalog.emulation.scope import CommonTable, Scope
+from engine.catalog.emulation.sources import Body, SourceTranslator
 from engine.catalog.emulation.tree import (
-    Call,
     Column,
     Common,
     Expr,
-    FromItem,
-    FunctionRef,
-    Join,
     Literal,
     Query,
-    QueryRef,
     Select,
     SetOperation,
     Sort,
     Star,
-    TableRef,
     Values,
 )
 from engine.catalog.emulation.values import (
@@ -38,48 +32,16 @@ from engine.catalog.emulation.values import (
     Value,
     cast,
     common_type,
-    identifier,
-    named,
     settle,
 )
-from governance.errors import StatementRefused, TableUnknown
-
-SCHEMA_PREFIX = "hd_"
-"""DuckDB schemas of the catalog instance: `hd_pg_catalog`, `hd_information_schema`."""
-
-KEYWORD_COLUMNS = (
-    ("word", t.TEXT),
-    ("catcode", t.CHAR),
-    ("barelabel", t.BOOL),
-    ("catdesc", t.TEXT),
-    ("baredesc", t.TEXT),
-)
+from governance.errors import StatementRefused
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A query not yet printed: its columns, some perhaps untyped, and how to print it with types for all."""
-
-    columns: list[Value]
-    """`label` is the column's name."""
-    render: Callable[[list[Value]], str]
-
-    def printed(self, types: list[int], parameters: Parameters) -> str:
-        """DuckDB text whose columns have `types`, named c1, c2, ..."""
-        done = [cast(settle(v, k, parameters), k) for v, k in zip(self.columns, types, strict=True)]
-        return self.render(done)
-
-    def types(self) -> list[int]:
-        """Types with text for what nothing has typed."""
-        return [t.TEXT if v.untyped else v.type for v in self.columns]
-
-
-class QueryTranslator(ExpressionTranslator):
+class QueryTranslator(SourceTranslator):
     """Translates whole queries."""
 
     def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters)
-        self.relations: set[tuple[str, str]] = set()
         self.setting_writes: list[SettingWrite] = []
 
     # ------------------------------------------------------------ queries as values
@@ -180,7 +142,7 @@ class QueryTranslator(ExpressionTranslator):
     # ------------------------------------------------------------ SELECT
 
     def _select(self, node: Select, scope: Scope, order: tuple[Sort, ...]) -> Body:
-        source = ", ".join(self._from(item, scope) for item in node.sources)
+        source = ", ".join(self.source(item, scope) for item in node.sources)
         columns: list[Value] = []
         for target in node.targets:
             if isinstance(target.value, Star):
@@ -346,125 +308,3 @@ class QueryTranslator(ExpressionTranslator):
             return " UNION ALL ".join(selects)
 
         return Body(columns, render)
-
-    # ------------------------------------------------------------ FROM
-
-    def _from(self, item: FromItem, scope: Scope) -> str:
-        """The text of a FROM item, whose sources are added to `scope`."""
-        match item:
-            case TableRef():
-                return self._table(item, scope)
-            case FunctionRef():
-                return self._function(item, scope)
-            case QueryRef():
-                return self._derived(item, scope)
-            case Join():
-                return self._join(item, scope)
-
-    @staticmethod
-    def _renamed(columns: list[SourceColumn], names: tuple[str, ...]) -> list[SourceColumn]:
-        if len(names) > len(columns):
-            raise CatalogRefused("42P10", "A table has fewer columns than its alias names.")
-        return [replace(c, name=names[i]) if i < len(names) else c for i, c in enumerate(columns)]
-
-    def _table(self, item: TableRef, scope: Scope) -> str:
-        name = item.parts[-1]
-        internal = self.alias("t")
-        common = scope.common(name) if len(item.parts) == 1 else None
-        if common is not None:
-            columns = [SourceColumn(n, f"{internal}.c{i}", k, m) for i, (n, k, m) in enumerate(common.columns, 1)]
-            scope.sources.append(Source(item.alias or name, self._renamed(columns, item.columns)))
-            return f"{common.internal} AS {internal}"
-        schema = item.parts[-2] if len(item.parts) > 1 else "pg_catalog"
-        relation = t.relations().get((schema, name))
-        if relation is None or len(item.parts) > 3:
-            shown = named(".".join(item.parts))
-            raise TableUnknown(f"relation {shown} does not exist", position=item.position + 1)
-        self.relations.add((schema, name))
-        columns = [SourceColumn(n, column_sql(internal, n), k, m) for n, k, m in relation.columns]
-        source = Source(item.alias or name, self._renamed(columns, item.columns), relation_oid=relation.oid)
-        if item.alias is None:
-            source.relation = (schema, name)
-        scope.sources.append(source)
-        text = f"{SCHEMA_PREFIX}{schema}.{identifier(name)}"
-        if (schema, name) == ("pg_catalog", "pg_settings"):
-            held = f"map_extract_value({settings_map(self)}, lower(name))"
-            text = f"(SELECT * REPLACE (coalesce({held}, setting) AS setting) FROM {text})"
-        return f"{text} AS {internal}"
-
-    def _function(self, item: FunctionRef, scope: Scope) -> str:
-        internal = self.alias("t")
-        call: Call = item.call
-        alias = item.alias or call.name[-1]
-        if call.name[-1] == KEYWORDS:
-            self.relations.add(("pg_catalog", KEYWORDS))
-            columns = [SourceColumn(n, column_sql(internal, n), k) for n, k in KEYWORD_COLUMNS]
-            scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
-            return f"{SCHEMA_PREFIX}pg_catalog.{KEYWORDS} AS {internal}"
-        if len(call.name) == 2 and call.name[0] not in ("pg_catalog", "information_schema"):
-            raise StatementRefused("A function in the catalog query is not available.")
-        lateral = Scope(parent=scope)
-        found = rows_of(self, call, lateral)
-        inner = self.alias("u")
-        texts = [f"{text.format(item=f'{inner}.i')} AS c{i}" for i, (_, text, _) in enumerate(found.columns, 1)]
-        names = [(name, kind) for name, _, kind in found.columns]
-        if len(names) == 1 and item.alias is not None:
-            names = [(item.alias, names[0][1])]
-        lists = f"unnest({found.items}) AS i"
-        if item.ordinality:
-            lists += f", unnest(generate_series(1, len({found.items}))) AS o"
-            texts.append(f"CAST({inner}.o AS BIGINT) AS c{len(names) + 1}")
-            names.append(("ordinality", t.INT8))
-        columns = [SourceColumn(n, f"{internal}.c{i}", k) for i, (n, k) in enumerate(names, 1)]
-        scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
-        return f"LATERAL (SELECT {', '.join(texts)} FROM (SELECT {lists}) AS {inner}) AS {internal}"
-
-    def _derived(self, item: QueryRef, scope: Scope) -> str:
-        internal = self.alias("t")
-        # Without LATERAL a derived table sees the outer levels but not its neighbours.
-        seen = scope if item.lateral else Scope(parent=scope.parent, commons=scope.commons)
-        body = self.query(item.query, seen)
-        types = body.types()
-        text = body.printed(types, self.parameters)
-        columns = [
-            SourceColumn(c.label, f"{internal}.c{i}", k, c.modifier)
-            for i, (c, k) in enumerate(zip(body.columns, types, strict=True), 1)
-        ]
-        scope.sources.append(Source(item.alias, self._renamed(columns, item.columns)))
-        return f"{'LATERAL ' if item.lateral else ''}({text}) AS {internal}"
-
-    def _join(self, item: Join, scope: Scope) -> str:
-        before = len(scope.sources)
-        left = self._from(item.left, scope)
-        middle = len(scope.sources)
-        right = self._from(item.right, scope)
-        if item.kind == "cross":
-            return f"({left} CROSS JOIN {right})"
-        using = item.using
-        lefts, rights = scope.sources[before:middle], scope.sources[middle:]
-        if item.natural:
-            theirs = {c.name for s in rights for c in s.columns if c.name not in s.hidden}
-            using = tuple(c.name for s in lefts for c in s.columns if c.name not in s.hidden and c.name in theirs)
-        if using or item.natural:
-            condition = self._using(using, lefts, rights, scope, item.kind)
-        else:
-            condition = self.condition(item.on, scope) if item.on is not None else "TRUE"
-        return f"({left} {item.kind.upper()} JOIN {right} ON {condition})"
-
-    def _using(self, names: tuple[str, ...], lefts: list[Source], rights: list[Source], scope: Scope, kind: str) -> str:
-        tests, merged = [], []
-        for name in names:
-            sides = []
-            for sources in (lefts, rights):
-                found = [c for s in sources if name not in s.hidden and (c := s.find(name)) is not None]
-                if len(found) != 1:
-                    raise CatalogRefused("42703", "A column of USING is not in both tables once.")
-                sides.append(found[0])
-            left, right = sides
-            tests.append(self.compare("=", Value(left.sql, left.type), Value(right.sql, right.type)))
-            text = {"right": right.sql, "full": f"coalesce({left.sql}, {right.sql})"}.get(kind, left.sql)
-            merged.append(SourceColumn(name, text, left.type, left.modifier))
-        for source in (*lefts, *rights):
-            source.hidden |= set(names)
-        scope.merged += merged
-        return " AND ".join(tests) or "TRUE"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.catalog.emulation.grammar import NESTING_MAX, ExpressionParser
+from engine.catalog.emulation.cursor import NESTING_MAX
+from engine.catalog.emulation.grammar import ExpressionParser
 from engine.catalog.emulation.tree import (
     Call,
     Cast,

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - queries read better whole
 """Writes engine/catalog/emulation/data/*.json from a running PostgreSQL 15 (not a test; run by hand).
 
     python tests/engine/catalog/make_postgres15_data.py "host=... user=postgres dbname=postgres"

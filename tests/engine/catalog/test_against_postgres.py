@@ -1,4 +1,4 @@
-"""The same statements against a real PostgreSQL 15 with the same tables: columns always equal, rows equal or explained."""
+"""The same statements against a real PostgreSQL 15 with the same tables: columns equal, rows equal or explained."""
 
 from __future__ import annotations
 

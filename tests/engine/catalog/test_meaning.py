@@ -101,7 +101,8 @@ def test_value(instance: CatalogInstance, text: str, value: str | None):
 NAMES = [
     ("select oid::regclass::text from pg_class", ["oid"]),
     ("select 'x'::text, 1::int, 'x'", ["text", "int4", "?column?"]),
-    ("select count(*), upper('x'), current_user, current_schema()", ["count", "upper", "current_user", "current_schema"]),
+    ("select count(*), upper('x'), current_user, current_schema()",
+     ["count", "upper", "current_user", "current_schema"]),
     ("select case when true then 1 end, case when true then 1 else oid end from pg_class", ["case", "oid"]),
     ("select exists(select 1), array[1], array(select 1), (select 1), (select oid from pg_am limit 1)",
      ["exists", "array", "array", "?column?", "oid"]),
@@ -123,7 +124,8 @@ TYPES = [
     ("select 1, 3000000000, 1.5, 'x', null, true, 1::oid, now()", [23, 20, 1700, 25, 25, 16, 26, 1184]),
     ("select c.oid::regclass, typreceive, indkey from pg_class c, pg_type, pg_index", [2205, 24, 22]),
     ("select array_agg(oid), array_agg(relname), array_agg(relname::text) from pg_class", [1028, 1003, 1009]),
-    ("select table_name, ordinal_position, data_type, is_nullable from information_schema.columns", [19, 23, 1043, 1043]),
+    ("select table_name, ordinal_position, data_type, is_nullable from information_schema.columns",
+     [19, 23, 1043, 1043]),
     ("select current_user, current_schemas(true), version(), pg_backend_pid()", [19, 1003, 25, 23]),
     ("select count(*), sum(relnatts), max(relname), min(oid) from pg_class", [20, 20, 25, 26]),
     ("select null union select 1", [23]),
@@ -170,7 +172,10 @@ def test_alias_hides_the_table_name():
 
 
 def test_recursion(instance: CatalogInstance):
-    text = "with recursive r(n, p) as (select 1, 'x' union all select n + 1, p || 'x' from r where n < 3) select * from r order by 1 desc"
+    text = (
+        "with recursive r(n, p) as (select 1, 'x' union all select n + 1, p || 'x' from r where n < 3)"
+        " select * from r order by 1 desc"
+    )
     assert ask(instance, text).texts() == [("3", "xxx"), ("2", "xx"), ("1", "x")]
 
 

@@ -1,0 +1,251 @@
+"""Operators of catalog queries: which types they take and what they are in DuckDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.functions import Builder
+from engine.catalog.emulation.tree import (
+    Between,
+    Binary,
+    In,
+    IsTest,
+    Like,
+    Literal,
+    Quantified,
+    Query,
+    Row,
+    Unary,
+)
+from engine.catalog.emulation.values import CatalogRefused, Value, cast, common_type, quoted, settle
+from governance.errors import StatementRefused
+
+if TYPE_CHECKING:
+    from engine.catalog.emulation.scope import Scope
+
+_COMPARISONS = frozenset(("=", "<>", "<", ">", "<=", ">=", "is distinct from", "is not distinct from"))
+_MATCHES = {
+    "~": ("", ""),
+    "~*": ("", ", 'i'"),
+    "!~": ("NOT ", ""),
+    "!~*": ("NOT ", ", 'i'"),
+}
+_LIKES = {"~~": (False, False), "!~~": (True, False), "~~*": (False, True), "!~~*": (True, True)}
+_ARITHMETIC = frozenset("+-*/%^&|#")
+
+
+class OperatorTranslator(Builder):
+    """Operators; `ExpressionTranslator` adds all other expressions."""
+
+    def _pair(self, left: Value, right: Value) -> tuple[Value, Value]:
+        """Both sides of a comparison in one type."""
+        if left.untyped and right.untyped:
+            return settle(left, t.TEXT, self.parameters), settle(right, t.TEXT, self.parameters)
+        left = settle(left, right.type, self.parameters)
+        right = settle(right, left.type, self.parameters)
+        if left.type == right.type or t.duck(left.type) == t.duck(right.type):
+            return left, right
+        met = common_type(left.type, right.type)
+        if met:
+            return left, right
+        if t.element_of(left.type) is not None and t.element_of(right.type) is not None:
+            return left, cast(right, left.type)
+        if {left.type, right.type} <= {t.DATE, t.TIMESTAMP, t.TIMESTAMPTZ}:
+            return left, right
+        raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+
+    def compare(self, operator: str, left: Value, right: Value) -> str:
+        """`left operator right` for a comparison or a match."""
+        if operator in _COMPARISONS:
+            left, right = self._pair(left, right)
+            return f"({left.sql} {operator.upper()} {right.sql})"
+        if operator in _MATCHES:
+            negation, option = _MATCHES[operator]
+            text, pattern = self._texts(left, right)
+            return f"({negation}regexp_matches({text}, {pattern}{option}))"
+        if operator in _LIKES:
+            negated, insensitive = _LIKES[operator]
+            return self._like_text(left, right, quoted("\\"), negated, insensitive)
+        raise StatementRefused("An operator in the catalog query is not supported.")
+
+    def _texts(self, *values: Value) -> list[str]:
+        done = []
+        for untyped in values:
+            value = settle(untyped, t.TEXT, self.parameters)
+            if not t.is_text(value.type):
+                raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+            done.append(value.sql)
+        return done
+
+    def binary(self, node: Binary, scope: Scope) -> Value:
+        """AND, OR, comparisons, matches, arithmetic, `||`, array operators."""
+        if node.operator in ("and", "or"):
+            left, right = self.condition(node.left, scope), self.condition(node.right, scope)
+            return Value(f"({left} {node.operator.upper()} {right})", t.BOOL)
+        if isinstance(node.left, Row) and isinstance(node.right, Row) and node.operator in ("=", "<>"):
+            return self._rows(node.operator, node.left, node.right, scope)
+        left_value, right_value = self.translate(node.left, scope), self.translate(node.right, scope)
+        if node.operator == "||":
+            return self._concatenate(left_value, right_value)
+        if node.operator in _ARITHMETIC:
+            return self._arithmetic(node.operator, left_value, right_value)
+        if node.operator in ("@>", "<@", "&&"):
+            return self._array_operator(node.operator, left_value, right_value)
+        return Value(self.compare(node.operator, left_value, right_value), t.BOOL)
+
+    def _rows(self, operator: str, left: Row, right: Row, scope: Scope) -> Value:
+        if len(left.items) != len(right.items):
+            raise CatalogRefused("42601", "Unequal number of entries in row expressions.")
+        pairs = [
+            self.compare("=", self.translate(a, scope), self.translate(b, scope))
+            for a, b in zip(left.items, right.items, strict=True)
+        ]
+        text = "(" + " AND ".join(pairs) + ")"
+        return Value(text if operator == "=" else f"(NOT {text})", t.BOOL)
+
+    def _concatenate(self, left: Value, right: Value) -> Value:
+        left_element, right_element = t.element_of(left.type), t.element_of(right.type)
+        if left_element is not None or right_element is not None:
+            kind = left.type if left_element is not None else right.type
+            element = t.element_of(kind) or t.TEXT
+            if left_element is None:
+                left = Value(f"[{cast(settle(left, element, self.parameters), element).sql}]", kind)
+            if right_element is None:
+                if (right.literal is not None and right.literal.startswith("{")) or right.null:
+                    right = settle(right, kind, self.parameters)
+                else:
+                    right = Value(f"[{cast(settle(right, element, self.parameters), element).sql}]", kind)
+            return Value(f"list_concat({left.sql}, {cast(right, kind).sql})", kind)
+        sides = [cast(settle(v, t.TEXT, self.parameters), t.TEXT).sql for v in (left, right)]
+        return Value(f"({sides[0]} || {sides[1]})", t.TEXT)
+
+    def _arithmetic(self, operator: str, left: Value, right: Value) -> Value:
+        if left.untyped and right.untyped:
+            raise CatalogRefused("42725", "An operator in the catalog query is not unique.")
+        left = settle(left, right.type, self.parameters)
+        right = settle(right, left.type, self.parameters)
+        left, right = (cast(v, t.INT8) if v.type in t.OID_LIKE else v for v in (left, right))
+        if left.type not in t.NUMBERS or right.type not in t.NUMBERS:
+            raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+        kind = max(left.type, right.type, key=t.PROMOTION.index)
+        if operator == "^":
+            return Value(f"pow({left.sql}, {right.sql})", t.FLOAT8)
+        if kind in t.INTEGERS:
+            symbol = {"/": "//", "#": "xor"}.get(operator, operator)
+            text = f"xor({left.sql}, {right.sql})" if symbol == "xor" else f"({left.sql} {symbol} {right.sql})"
+            return Value(f"CAST({text} AS {t.duck(kind)})", kind)
+        if operator in "&|#":
+            raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+        if kind == t.NUMERIC and operator == "/":
+            return Value(f"CAST(({left.sql} / {right.sql}) AS {t.duck(t.NUMERIC)})", t.NUMERIC)
+        return Value(f"({left.sql} {operator} {right.sql})", kind)
+
+    def _array_operator(self, operator: str, left: Value, right: Value) -> Value:
+        left = settle(left, right.type, self.parameters)
+        right = settle(right, left.type, self.parameters)
+        if t.element_of(left.type) is None or t.element_of(right.type) is None:
+            raise StatementRefused("An operator in the catalog query is not supported.")
+        right = cast(right, left.type)
+        name = "list_has_any" if operator == "&&" else "list_has_all"
+        first, second = (right, left) if operator == "<@" else (left, right)
+        return Value(f"{name}({first.sql}, {second.sql})", t.BOOL)
+
+    def unary(self, node: Unary, scope: Scope) -> Value:
+        """NOT, minus and plus."""
+        if node.operator == "not":
+            return Value(f"(NOT {self.condition(node.value, scope)})", t.BOOL)
+        value = self.typed(node.value, scope, t.INT4)
+        if value.type not in t.NUMBERS:
+            raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+        return Value(f"({node.operator}{value.sql})", value.type)
+
+    def is_test(self, node: IsTest, scope: Scope) -> Value:
+        """`IS [NOT] NULL|TRUE|FALSE|UNKNOWN`."""
+        negation = "NOT " if node.negated else ""
+        if node.test == "null":
+            return Value(f"({self.typed(node.value, scope).sql} IS {negation}NULL)", t.BOOL)
+        sql = self.condition(node.value, scope)
+        if node.test == "unknown":
+            return Value(f"({sql} IS {negation}NULL)", t.BOOL)
+        operator = "IS DISTINCT FROM" if node.negated else "IS NOT DISTINCT FROM"
+        return Value(f"({sql} {operator} {node.test.upper()})", t.BOOL)
+
+    def between(self, node: Between, scope: Scope) -> Value:
+        """`[NOT] BETWEEN`."""
+        value = self.translate(node.value, scope)
+        low = self.compare(">=", value, self.translate(node.low, scope))
+        high = self.compare("<=", value, self.translate(node.high, scope))
+        return Value(f"({'NOT ' if node.negated else ''}({low} AND {high}))", t.BOOL)
+
+    def like(self, node: Like, scope: Scope) -> Value:
+        """`[NOT] LIKE|ILIKE`; a backslash escapes unless told otherwise."""
+        escape = quoted("\\")
+        if node.escape is not None:
+            if not isinstance(node.escape, Literal) or node.escape.kind != "string" or len(node.escape.text) > 1:
+                raise StatementRefused("ESCAPE takes one character in catalog queries.")
+            escape = quoted(node.escape.text) if node.escape.text else ""
+        value, pattern = self.translate(node.value, scope), self.translate(node.pattern, scope)
+        return Value(self._like_text(value, pattern, escape, node.negated, node.insensitive), t.BOOL)
+
+    def _like_text(self, value: Value, pattern: Value, escape: str, negated: bool, insensitive: bool) -> str:
+        text, like = self._texts(value, pattern)
+        word = ("NOT " if negated else "") + ("ILIKE" if insensitive else "LIKE")
+        return f"({text} {word} {like}{' ESCAPE ' + escape if escape else ''})"
+
+    def in_(self, node: In, scope: Scope) -> Value:
+        """`[NOT] IN` a list or a query."""
+        negation = "NOT " if node.negated else ""
+        if isinstance(node.options, Query):
+            return self._in_query(node, node.options, negation, scope)
+        tests = []
+        for option in node.options:
+            if isinstance(node.value, Row) and isinstance(option, Row):
+                tests.append(self._rows("=", node.value, option, scope).sql)
+            else:
+                tests.append(self.compare("=", self.translate(node.value, scope), self.translate(option, scope)))
+        return Value(f"({negation}({' OR '.join(tests)}))", t.BOOL)
+
+    def _in_query(self, node: In, query: Query, negation: str, scope: Scope) -> Value:
+        value = self.translate(node.value, scope)
+        text, kind = self.column_query(query, scope, t.TEXT if value.untyped else value.type)
+        left, right = self._pair(value, Value("", kind))
+        del right
+        return Value(f"({left.sql} {negation}IN ({text}))", t.BOOL)
+
+    def quantified(self, node: Quantified, scope: Scope) -> Value:
+        """`ANY` and `ALL` over an array or a query."""
+        left = self.translate(node.left, scope)
+        if isinstance(node.right, Query):
+            text, kind = self.column_query(node.right, scope, t.TEXT if left.untyped else left.type)
+            if t.element_of(kind) is None or left.type == kind:
+                if (node.operator == "=" and not node.every) or (node.operator == "<>" and node.every):
+                    left, _ = self._pair(left, Value("", kind))
+                    return Value(f"({left.sql} {'NOT ' if node.every else ''}IN ({text}))", t.BOOL)
+                right = Value(f"ARRAY({text})", t.array_of(kind))
+            else:
+                right = Value(f"({text})", kind)
+        else:
+            right = self.translate(node.right, scope)
+        if right.untyped:
+            right = settle(right, t.array_of(t.TEXT if left.untyped else left.type), self.parameters)
+        element = t.element_of(right.type)
+        if element is None:
+            raise CatalogRefused("42809", "ANY and ALL need an array.")
+        left = settle(left, element, self.parameters)
+        simple = (node.operator == "=" and not node.every) or (node.operator == "<>" and node.every)
+        if simple and (t.duck(left.type) == t.duck(element) or common_type(left.type, element)):
+            wide = right.sql if t.duck(left.type) == t.duck(element) else self._widen(left, right, element)
+            text = f"list_contains({wide}, {left.sql})"
+            return Value(f"(NOT {text})" if node.every else text, t.BOOL)
+        name = self.alias("e")
+        test = self.compare(node.operator, left, Value(name, element))
+        verdicts = f"list_transform({right.sql}, lambda {name}: {test})"
+        aggregate = "list_bool_and" if node.every else "list_bool_or"
+        empty = "TRUE" if node.every else "FALSE"
+        return Value(f"(CASE WHEN len({right.sql}) = 0 THEN {empty} ELSE {aggregate}({verdicts}) END)", t.BOOL)
+
+    @staticmethod
+    def _widen(left: Value, right: Value, element: int) -> str:
+        met = common_type(left.type, element)
+        return f"CAST({right.sql} AS {t.duck(met if t.element_of(met) is None else t.TEXT)}[])"
