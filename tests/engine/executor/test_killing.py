@@ -62,7 +62,7 @@ def test_a_client_that_never_reads_is_stopped_at_the_deadline(arena: Rig) -> Non
             await anext(frames)
             worker = execution._lease.worker
             until = asyncio.get_running_loop().time() + 10
-            while not execution._lease.channel.final_at and asyncio.get_running_loop().time() < until:
+            while not execution._lease.channel.final_at and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.01)
             with pytest.raises(DeadlineExceeded):
                 async for _ in frames:
@@ -107,7 +107,7 @@ def test_a_worker_that_dies_before_rows_means_a_rerun(arena: Rig) -> None:
         slow = "SELECT count(*) FROM range(60000000) t(i) WHERE hash(i) % 7 = 8"
         task = asyncio.create_task(arena.ask_async(slow, organization="mortal", deadline_s=60))
         worker = next(w for w in arena.executor.pool.workers if w.organization == "mortal")
-        while not worker.leases:
+        while not worker.leases:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.001)
         os.kill(worker.pid, signal.SIGKILL)
         answer = await task

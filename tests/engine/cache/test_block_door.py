@@ -1,0 +1,122 @@
+"""Descriptors over a real socket: what a worker gets, and what it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.cache.block_cache import BlockCache
+from engine.cache.block_client import BlockClient, BlocksRefused
+from engine.cache.block_door import BlockDoor, ObjectNumbers
+from engine.cache.block_wire import ASK, Outcome
+from engine.cache.objects import BLOCK_BYTES, Snapshot
+from tests.engine.cache.test_block_cache import CountingStore, content, pinned, put, with_cache
+
+
+def with_door(
+    tmp_path: Path,
+    test: Callable[[BlockDoor, BlockClient, CountingStore, ObjectNumbers, socket.socket], Awaitable[None]],
+) -> None:
+    async def run(cache: BlockCache, store: CountingStore) -> None:
+        mine, theirs = socket.socketpair()
+        numbers = ObjectNumbers()
+        door = BlockDoor(mine, cache, numbers)
+        client = BlockClient(theirs)
+        client.start()
+        try:
+            await test(door, client, store, numbers, theirs)
+        finally:
+            door.close()
+            client._ended = True
+            theirs.shutdown(socket.SHUT_RDWR)
+            theirs.close()
+
+    with_cache(tmp_path, run)
+
+
+def test_a_running_statements_objects_are_given_and_charged(tmp_path: Path) -> None:
+    data = content(20 * BLOCK_BYTES + 9)
+    put(tmp_path, "s/t.parquet", data)
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        stored = await pinned(store, "s/t.parquet")
+        use = door.hold([Snapshot("s.t", "s", (stored,))])
+        number = numbers.number(stored)
+        blocks, asked = await asyncio.to_thread(client.get, number, 0, 21)
+        assert asked
+        read = b"".join(os.pread(b.descriptor, stored.block_bytes(at), 0) for at, b in enumerate(blocks))
+        assert read == data
+        assert (use.status, use.store_bytes, use.cache_bytes) == ("miss", len(data), 0)
+        again, asked = await asyncio.to_thread(client.get, number, 3, 2)
+        assert not asked
+        assert [b.descriptor for b in again] == [b.descriptor for b in blocks[3:5]]
+        door.release(use)
+        second = door.hold([Snapshot("s.t", "s", (stored,))])
+        assert second.status == "hit"
+
+    with_door(tmp_path, test)
+
+
+def test_other_objects_are_refused_whatever_the_worker_knows(tmp_path: Path) -> None:
+    put(tmp_path, "s/t.parquet", content(BLOCK_BYTES))
+    put(tmp_path, "other/secret.parquet", content(BLOCK_BYTES, 9))
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        mine, other = await pinned(store, "s/t.parquet"), await pinned(store, "other/secret.parquet")
+        use = door.hold([Snapshot("s.t", "s", (mine,))])
+        for number, first, count in (
+            (numbers.number(other), 0, 1), (99, 0, 1), (0, 0, 1), (numbers.number(mine), 1, 1),
+            (numbers.number(mine), 2**32 - 2, 1),
+        ):  # fmt: skip
+            with pytest.raises(BlocksRefused) as caught:
+                await asyncio.to_thread(client.get, number, first, count)
+            assert caught.value.outcome is Outcome.REFUSED
+        door.release(use)
+        with pytest.raises(BlocksRefused):
+            await asyncio.to_thread(client.get, numbers.number(mine), 0, 1)
+        assert store.reads == []
+        assert door.refused == 6
+
+    with_door(tmp_path, test)
+
+
+def test_a_version_that_is_gone_is_told(tmp_path: Path) -> None:
+    file = put(tmp_path, "s/t.parquet", content(BLOCK_BYTES))
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        stored = await pinned(store, "s/t.parquet")
+        door.hold([Snapshot("s.t", "s", (stored,))])
+        file.unlink()
+        with pytest.raises(BlocksRefused) as caught:
+            await asyncio.to_thread(client.get, numbers.number(stored), 0, 1)
+        assert caught.value.outcome is Outcome.GONE
+
+    with_door(tmp_path, test)
+
+
+def test_garbage_and_floods_do_not_hurt_the_node(tmp_path: Path) -> None:
+    put(tmp_path, "s/t.parquet", content(BLOCK_BYTES))
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, raw: socket.socket
+    ) -> None:
+        stored = await pinned(store, "s/t.parquet")
+        door.hold([Snapshot("s.t", "s", (stored,))])
+        flood = b"".join(ASK.pack(0, number, 2**31, 2**31) for number in range(2000))
+        await asyncio.to_thread(raw.sendall, flood)
+        blocks, _ = await asyncio.to_thread(client.get, numbers.number(stored), 0, 1)
+        assert len(blocks) == 1
+        assert len(door._tasks) <= 512
+
+    with_door(tmp_path, test)
