@@ -13,10 +13,23 @@ from tests.engine.session.front import front, until
 from tests.engine.session.raw import Raw, message
 from tests.engine.session.test_session import SYNC, bind, describe, execute, kinds, parse
 
-TEXTS = (
-    "select 1|rows 150|rows hidden|nonsense||begin|rollback|declare c cursor for rows 9|fetch 2 in c|close c"
-    "|copy (rows 2) to stdout|show all|savepoint a|echo $1|select 1; rows 2"
-).split("|")
+TEXTS = [
+    "select 1",
+    "rows 150",
+    "rows hidden",
+    "nonsense",
+    "",
+    "begin",
+    "rollback",
+    "declare c cursor for rows 9",
+    "fetch 2 in c",
+    "close c",
+    "copy (rows 2) to stdout",
+    "show all",
+    "savepoint a",
+    "echo $1",
+    "select 1; rows 2",
+]
 
 
 def utterance(dice: random.Random) -> bytes:

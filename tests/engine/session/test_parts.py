@@ -20,7 +20,7 @@ from engine.rulebook import RulebookKeeper
 from engine.settings import NodeSettings, QueryLimits
 from engine.status_page import StatusPage
 from governance import errors
-from governance.errors import EngineFailed, InvalidRequest, Refusal, RulebookUnavailable, TooManyQueries
+from governance.errors import InvalidRequest, Refusal, RulebookUnavailable, TooManyQueries
 from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, until
 
 
@@ -28,8 +28,6 @@ def test_every_refusal_has_one_sqlstate() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, Refusal)]
     assert {c.code for c in classes} == set(refusals.SQLSTATES)
     assert all(len(state) == 5 for state in (*refusals.SQLSTATES.values(), *refusals.ENGINE_KINDS.values()))
-    documented = str(EngineFailed.__doc__)
-    assert all(kind in documented for kind in refusals.ENGINE_KINDS)
 
 
 def test_a_fault_nobody_foresaw_keeps_its_words_to_itself(caplog: pytest.LogCaptureFixture) -> None:
