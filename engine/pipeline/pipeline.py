@@ -11,6 +11,7 @@ from engine.catalog.view import PrincipalCatalog
 from engine.pipeline import explain
 from engine.pipeline.authorize import check_conditions, check_role, resolve
 from engine.pipeline.classify import check_calls
+from engine.pipeline.conjuncts import copies
 from engine.pipeline.governed import Governed, Parameter, mint
 from engine.pipeline.guard import Guards, guards_of
 from engine.pipeline.minimum_group import group_inserts
@@ -198,7 +199,7 @@ class Pipeline:
         _check_kind(parse, lead)
         if parse.tree is None:
             raise StatementRefused(
-                "This form of statement is not accepted.", advice="PIVOT needs its values: ON column IN (...)."
+                "This form of statement is not accepted.", advice="docs/sql.md lists those that are."
             )
         return parse.tree
 
@@ -230,9 +231,11 @@ class Pipeline:
         everything = views or work.depth > 0
         guards = Guards(everything=True) if everything else (guards_of(survey, shown) if filtered else Guards())
         mark = self._lap("guard", mark)
-        relations: list[Segments] = []
-        for item, table in zip(found, secured, strict=True):
-            relations.append(table.segments(guards) if table is not None else self._view(item, work))
+        inner = copies(survey, secured, guards)
+        relations = [
+            table.segments(guards, copy) if table is not None else self._view(item, work)
+            for item, table, copy in zip(found, secured, inner, strict=True)
+        ]
         splice = Splice(source, survey, context.catalog.environment)
         segments = splice.segments(relations, inserts)
         mark = self._lap("splice", mark)
@@ -335,6 +338,8 @@ def _one_statement(text: str) -> tuple[str, tuple[Token, ...]]:
 
 def _check_kind(parse: Parse, lead: str) -> None:
     kinds = set(parse.kinds)
+    if lead.startswith("pivot") and "SELECT" in kinds and len(parse.kinds) > 1:
+        raise StatementRefused("PIVOT needs its values.", advice="List them: PIVOT t ON column IN (...) USING ...")
     if kinds & _WRITES:
         raise ReadOnly(
             "Tables are read-only here: this statement would write.", advice="Write new Parquet files to the store."

@@ -20,18 +20,15 @@ from governance.errors import ParsersDisagree, StatementRefused
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote the client's text
 Seen = Counter[tuple[int, str, str, str]]
 
+_BEFORE_TABLE = frozenset({"FROM", "JOIN", ",", "(", ":", "TABLE", "PIVOT", "UNPIVOT", "SUMMARIZE", "DESCRIBE", "DESC"})
 _ROOTS = (exp.Query, exp.Describe, exp.Summarize, exp.Pivot, exp.Values)
 
 
-def _by_sqlglot(text: str) -> tuple[int, Seen]:
+def _by_sqlglot(text: str, places: Seen) -> tuple[int, Seen]:
     try:
         roots = sqlglot.parse(text, read="duckdb")
     except (SqlglotError, RecursionError, ValueError):
-        raise StatementRefused(
-            "This statement is not understood well enough to run.",
-            advice="Write it in a more common form.",
-            reason="the first parser does not read what DuckDB reads",
-        ) from None
+        return 1, _by_tokens(text, places)
     seen: Seen = Counter()
     for root in roots:
         if not isinstance(root, _ROOTS):
@@ -41,6 +38,35 @@ def _by_sqlglot(text: str) -> tuple[int, Seen]:
                 first = table.parts[0]
                 seen[int(first.meta.get("start", -1)), table.catalog, table.db, table.name] += 1
     return len(roots), seen
+
+
+def _by_tokens(text: str, places: Seen) -> Seen:
+    """A second reading for valid DuckDB that sqlglot has no grammar for: its words at DuckDB's places.
+
+    A table counts as seen when sqlglot's tokenizer has the same dotted name there and, right before it, a word or
+    sign after which a table may stand.
+    """
+    try:
+        tokens = sqlglot.tokenize(text, read="duckdb")
+    except (SqlglotError, RecursionError, ValueError):
+        raise StatementRefused(
+            "This statement is not understood well enough to run.",
+            advice="Write it in a more common form.",
+            reason="the first parser does not read what DuckDB reads",
+        ) from None
+    starts = {token.start: i for i, token in enumerate(tokens)}
+    seen: Seen = Counter()
+    for place, count in places.items():
+        at, *names = place
+        index = starts.get(at)
+        if index is None or count != 1:
+            continue
+        parts = [name for name in names if name]
+        words = [token.text for token in tokens[index : index + 2 * len(parts) - 1]]
+        before = tokens[index - 1].text.upper() if index else ""
+        if words == ".".join(parts).split(".") or words == [w for p in parts for w in (p, ".")][:-1]:
+            seen[place] += before in _BEFORE_TABLE
+    return +seen
 
 
 def _by_duckdb(places: Sequence[Place], characters: list[int] | None) -> Seen:
@@ -58,8 +84,9 @@ def agree(text: str, places: Sequence[Place], characters: list[int] | None) -> N
         ParsersDisagree: another number of statements, or other tables or places.
         StatementRefused: sqlglot does not understand the text.
     """
-    count, first = _by_sqlglot(text)
-    if count != 1 or first != _by_duckdb(places, characters):
+    second = _by_duckdb(places, characters)
+    count, first = _by_sqlglot(text, second)
+    if count != 1 or first != second:
         raise ParsersDisagree(
             "This statement is not understood well enough to run.",
             advice="Write it in a more common form.",
