@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 import tempfile
@@ -123,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parts = set(chosen.only.split(","))
     if not parts <= set(PARTS):
         parser.error(f"parts are {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped, not left behind
     report = Report()
     print(machine(), flush=True)
     FOLDER.mkdir(exist_ok=True)
