@@ -116,7 +116,8 @@ class Rig:
         target = self.data / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with duckdb.connect() as connection:
-            connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet)")
+            quoted = str(target).replace("'", "''")
+            connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet)")
         return target
 
     def seen(self) -> None:
