@@ -88,6 +88,7 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
         yield f"hd_{kind}_in", _strictly(read), (text,), number
         yield f"hd_{kind}_out", _strictly(write), (number,), text
         yield f"hd_to_{kind}", _or_null(read), (text,), number
+    yield "hd_default_setting", _strictly(lambda x: names().default_setting(x)), (text,), text
     yield "hd_regoper_out", _strictly(str), (number,), text
     yield "hd_regoper_in", _strictly(_no_operator), (text,), number
     yield "hd_format_type", format_type_text, (number, "INTEGER"), text

@@ -242,7 +242,7 @@ class ExpressionTranslator(OperatorTranslator):
                 tests.append(self.compare("=", self.translate(node.operand, scope), self.translate(condition, scope)))
         results = [self.translate(result, scope) for _, result in node.branches]
         default = self.translate(node.default, scope) if node.default is not None else Value("", t.UNKNOWN, null=True)
-        *values, otherwise = self.unify([*results, default])
+        otherwise, *values = self.unify([default, *results])
         arms = " ".join(f"WHEN {test} THEN {value.sql}" for test, value in zip(tests, values, strict=True))
         # PostgreSQL names the column after ELSE when that has a name of its own.
         label = default.label if default.firm else "case"

@@ -131,6 +131,10 @@ class Names:
         return found
 
     @cached_property
+    def _settings(self) -> dict[str, str]:
+        return {r["name"]: r["setting"] for r in self._rows.rows("pg_catalog", "pg_settings", self._image)}
+
+    @cached_property
     def _roles(self) -> dict[str, int]:
         return {str(r["rolname"]): int(r["oid"]) for r in self._rows.rows("pg_catalog", "pg_roles", self._image)}
 
@@ -231,6 +235,10 @@ class Names:
         if len(parts) != 1 or parts[0] not in self._roles:
             raise NameUnknown("42704")
         return self._roles[parts[0]]
+
+    def default_setting(self, name: str) -> str | None:
+        """A setting that the session does not keep itself, as pg_settings has it."""
+        return self._settings.get(name.lower())
 
     # ------------------------------------------------------------ writing
 

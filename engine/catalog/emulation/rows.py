@@ -172,10 +172,15 @@ def _all_relations(image: CatalogImage) -> Iterator[tuple[str, str, str]]:
         yield relation.schema, relation.name, relation.kind
 
 
+_COUNTERS = tuple(name for name, kind, _ in t.relations()["pg_catalog", "pg_stat_all_tables"].columns if kind == t.INT8)
+"""Nothing is counted: figures of a table would tell of hidden rows."""
+
+
 def _table_statistics(image: CatalogImage) -> Iterator[Row]:
     for relation in image.relations:
         if relation.kind == "r":
-            yield {"relid": relation.oid, "schemaname": relation.schema, "relname": relation.name}
+            named = {"relid": relation.oid, "schemaname": relation.schema, "relname": relation.name}
+            yield {**dict.fromkeys(_COUNTERS, 0), **named}
 
 
 def _settings(_: CatalogImage) -> Iterator[Row]:

@@ -10,13 +10,12 @@ from engine.catalog.emulation.functions import (
     FUNCTIONS,
     Builder,
     Handler,
-    argument,
     plain_call,
     register,
     unknown_call,
 )
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import Value, quoted
+from engine.catalog.emulation.values import Value, cast, quoted, settle
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -230,7 +229,9 @@ def _privilege(kind: int, granted: str, objects: int) -> Handler:
             builder.typed(given.pop(0), scope)
         if len(given) != objects + 1:
             raise unknown_call(node)
-        first = argument(builder, given[0], scope, kind)
+        first = settle(builder.translate(given[0], scope), kind or t.TEXT, builder.parameters)
+        if kind and t.is_text(first.type):
+            first = cast(first, kind)
         rest = [builder.typed(a, scope) for a in given[1:]]
         test = f"regexp_matches({rest[-1].sql}, {pattern})"
         return Value(f"(CASE WHEN {first.sql} IS NOT NULL THEN {test} END)", t.BOOL)

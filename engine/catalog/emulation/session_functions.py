@@ -81,7 +81,7 @@ def _current_setting(builder: Builder, node: Call, scope: Scope) -> Value:
     name = builder.typed(node.arguments[0], scope)
     missing = builder.typed(node.arguments[1], scope, t.BOOL).sql if len(node.arguments) == 2 else "FALSE"
     held = f"map_extract_value({settings_map(builder)}, lower({name.sql}))"
-    return Value(f"hd_setting_or_refuse({held}, {missing})", t.TEXT)
+    return Value(f"hd_setting_or_refuse(coalesce({held}, hd_default_setting({name.sql})), {missing})", t.TEXT)
 
 
 @special("set_config")

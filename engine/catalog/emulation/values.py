@@ -230,7 +230,10 @@ def cast(value: Value, oid: int) -> Value:
 
 
 def common_type(first: int, second: int) -> int:
-    """The type two alternatives meet in (CASE, UNION, COALESCE, ARRAY), 0 when there is none."""
+    """The type two alternatives meet in (CASE, UNION, COALESCE, ARRAY), 0 when there is none.
+
+    PostgreSQL keeps the first unless it casts implicitly to the second and not the other way round.
+    """
     if first == second or second == t.UNKNOWN:
         return first
     if first == t.UNKNOWN:
@@ -238,9 +241,9 @@ def common_type(first: int, second: int) -> int:
     if first in t.NUMBERS and second in t.NUMBERS:
         return max(first, second, key=t.PROMOTION.index)
     if first in t.OID_LIKE and second in (t.OID_LIKE | t.INTEGERS):
-        return t.OID if second != t.INT8 else t.INT8
+        return first if second == t.INT8 else t.OID
     if second in t.OID_LIKE and first in t.INTEGERS:
-        return t.OID if first != t.INT8 else t.INT8
+        return first if first == t.INT8 else t.OID
     if t.is_text(first) and t.is_text(second):
-        return t.TEXT if t.TEXT in (first, second) or t.NAME in (first, second) else first
+        return second if first in (t.NAME, t.CHAR) and second in (t.TEXT, t.VARCHAR, t.BPCHAR) else first
     return 0
