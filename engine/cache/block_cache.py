@@ -186,7 +186,7 @@ class BlockCache:
         except asyncio.CancelledError:
             self._fail(stored, run, ConnectionError("the cache is stopping"))
             raise
-        except BaseException as error:  # noqa: BLE001 - every waiter is told, whatever it was
+        except BaseException as error:
             self._fail(stored, run, error)
 
     async def _fetch(self, stored: StoredObject, part: list[int]) -> None:

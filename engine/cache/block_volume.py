@@ -64,11 +64,9 @@ class BlockVolume:
         try:
             try:
                 os.writev(descriptor, [data, _TRAILER.pack(_MAGIC, zlib.crc32(data), len(data))])
-                complete = os.fstat(descriptor).st_size == len(data) + _TRAILER.size
+                _expect_size(descriptor, len(data) + _TRAILER.size)
             finally:
                 os.close(descriptor)
-            if not complete:
-                raise OSError("short write")
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -115,12 +113,17 @@ class BlockVolume:
         return size + _TRAILER.size
 
 
+def _expect_size(descriptor: int, size: int) -> None:
+    if os.fstat(descriptor).st_size != size:
+        raise OSError("short write")
+
+
 def unlisted(data: memoryview) -> int:
     """A descriptor of bytes that no file system holds: serves a block when the volume cannot take it."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("block", os.MFD_CLOEXEC)
     else:
-        import tempfile  # noqa: PLC0415 - only where memfd is missing
+        import tempfile
 
         descriptor, name = tempfile.mkstemp()
         Path(name).unlink()

@@ -101,7 +101,7 @@ class PinnedFile:
         return data
 
     def _ahead(self, block: int) -> None:
-        """Reads go through the file in order and are not warm: have the next blocks brought before they are asked for."""
+        """Reads go in order through a cold file: have the next blocks brought before they are asked for."""
         count = min(_READ_AHEAD_BLOCKS, -(-self._pinned.size // BLOCK_BYTES) - block)
         if count > 0:
             self._blocks.read_ahead(self._pinned.number, block, count)
@@ -198,16 +198,16 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
             raise FileNotFoundError("no such object")
         return pinned
 
-    # ------------------------------------------------------------------ what DuckDB calls
+    # ------------------------------------------------------------------ what DuckDB calls, as fsspec spells it
 
-    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> list[str]:  # noqa: ARG002
         """The files of a snapshot, for `s/<id>/*`; an object's own name for itself; nothing else exists."""
         name = path.removeprefix("hati://")
         if name.startswith("s/") and name.endswith("/*"):
             return [pinned.name for pinned in self._snapshots.get(name[2:-2], ("", []))[1]]
         return [name] if name in self._objects else []
 
-    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         """Name, size and kind of an object."""
         pinned = self._find(path)
         return {"name": pinned.name, "size": pinned.size, "type": "file"}
@@ -216,21 +216,21 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         """Bytes of an object."""
         return self._find(path).size
 
-    def exists(self, path: str, **kwargs: Any) -> bool:
+    def exists(self, path: str, **kwargs: Any) -> bool:  # noqa: ARG002
         """Whether a statement's snapshot has it."""
         return path.removeprefix("hati://") in self._objects
 
     isfile = exists
 
-    def isdir(self, path: str) -> bool:
+    def isdir(self, path: str) -> bool:  # noqa: ARG002
         """There are no folders."""
         return False
 
-    def modified(self, path: str) -> datetime:
+    def modified(self, path: str) -> datetime:  # noqa: ARG002
         """The same moment always: a version does not change."""
         return _LONG_AGO
 
-    def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> PinnedFile:
+    def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> PinnedFile:  # noqa: ARG002
         """An object for reading.
 
         Raises:

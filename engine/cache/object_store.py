@@ -64,8 +64,8 @@ class ObjectStore:
     @staticmethod
     def _bucket(data: str) -> Any:
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        options: dict[str, Any] = {"timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)}
-        config: dict[str, Any] = {}
+        options: Any = {"timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)}
+        config: Any = {}
         if endpoint:
             config["endpoint"] = endpoint
             if endpoint.startswith("http://"):

@@ -156,7 +156,13 @@ def run(
         cursor.close()
 
 
-def catalog(_shared: Any, _cursor: Any, request: Request, send: Callable[[bytes], None]) -> Iterator[Any]:
+def catalog(
+    _shared: Any,
+    _cursor: Any,
+    request: Request,
+    send: Callable[[bytes], None],
+    watch: Callable[[Any], None] = lambda _: None,
+) -> Iterator[Any]:
     """The operation, as `engine.executor.operations` lists it."""
 
     def announce(columns: Any) -> None:
@@ -164,7 +170,9 @@ def catalog(_shared: Any, _cursor: Any, request: Request, send: Callable[[bytes]
 
     extra = request.extra
     with _INSTANCES.showing(extra["key"], lambda: _image(extra)) as instance:
-        yield from run(instance, request, announce)
+        cursor = instance.cursor()
+        watch(cursor)
+        yield from run(instance, request, announce, cursor)
 
 
 def rehearse_catalog() -> None:

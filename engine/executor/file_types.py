@@ -20,13 +20,14 @@ SELECT count(DISTINCT columns) FROM (
 
 
 def file_types(
-    shared: Statements, cursor: duckdb.DuckDBPyConnection, request: Request, send: Callable[[bytes], None]
+    shared: Statements, cursor: duckdb.DuckDBPyConnection, request: Request, send: Callable[[bytes], None], *_: object
 ) -> Iterator[tuple[memoryview, int]]:
     """Answer COLUMNS with `{"columns": [[name, type], ...], "uniform": bool}` for the one snapshot of the request.
 
     Columns are united by name over all files; a file without a column has NULL there. `extra["partitions"]` is the
     list of `[name, type]` Hive columns, already typed by the lake.
     """
+    del shared
     snapshot = request.snapshots[0]
     partitions = tuple((name, kind) for name, kind in request.extra.get("partitions", []))
     relation = read_files(snapshot, partitions, uniform=False)

@@ -11,4 +11,4 @@ OPERATIONS: dict[str, Any] = {
     "files": file_types,
     "catalog": catalog,
 }
-"""name -> (shared, cursor, request, send) -> iterator of (frame, rows); the function sends COLUMNS itself."""
+"""name -> (shared, cursor, request, send, watch) -> iterator of (frame, rows); the function sends COLUMNS itself."""

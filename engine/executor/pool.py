@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.cache.block_door import DoorMaker
+from engine.executor.channel import Channel
 from engine.executor.instance import InstanceLimits
 from engine.executor.sandbox import REQUIRED
-from engine.executor.worker_process import Channel, WorkerProcess, WorkerSpec
+from engine.executor.worker_process import WorkerProcess, WorkerSpec
 from governance.errors import EngineFailed, TooManyQueries, WorkerLost
 
 _LOG = logging.getLogger("hatidata.executor")

@@ -27,7 +27,7 @@ _FIRST_ROWS = 16_384
 _DESCRIPTIONS_MAX = 512
 _SNAPSHOT_WAIT_S = 10.0
 _DAMAGE = re.compile(
-    r"parquet|snappy|zstd|lz4|brotli|thrift|TProtocol|decompress|hati://|magic bytes|page header", re.I
+    r"parquet|snappy|zstd|lz4|brotli|thrift|TProtocol|decompress|hati://|magic bytes|page header", re.IGNORECASE
 )
 
 
@@ -39,9 +39,9 @@ class RowEncoder(Protocol):
     """What turns batches into the client's format."""
 
     @property
-    def must_wrap(self) -> bool: ...  # noqa: D102
-    def wrap(self, sql: str) -> str: ...  # noqa: D102
-    def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]: ...  # noqa: D102
+    def must_wrap(self) -> bool: ...
+    def wrap(self, sql: str) -> str: ...
+    def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]: ...
 
 
 class Statements:
@@ -87,12 +87,18 @@ class Statement:
         self._cursor = cursor
         self._request = request
         self._interrupted = threading.Event()
+        self._others: tuple[duckdb.DuckDBPyConnection, ...] = ()
         self._faults_before: dict[str, int] = {}
 
     def interrupt(self) -> None:
         """Stop as soon as DuckDB looks. Called from the control thread, more than once."""
         self._interrupted.set()
-        self._cursor.interrupt()
+        for cursor in (self._cursor, *self._others):
+            cursor.interrupt()
+
+    def watch(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Interrupt this cursor too: the statement runs on another instance."""
+        self._others = (*self._others, cursor)
 
     def prepare(self) -> None:
         """Learn the snapshots; wait for those another channel brings.

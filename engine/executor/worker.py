@@ -37,8 +37,9 @@ _INTERRUPT_EVERY_S = 0.05
 _THREAD_STACK_BYTES = 16 << 20
 _M_ARENA_MAX = -8
 
-Operation = Callable[[Statements, duckdb.DuckDBPyConnection, Request, Callable[[bytes], None]], Iterator[Any]]
-"""Another room's way to answer a request: (shared, cursor, request, send) -> frames; it sends COLUMNS itself."""
+Operation = Callable[..., Iterator[Any]]
+"""Another room's way to answer a request: (shared, cursor, request, send, watch) -> frames; it sends COLUMNS itself,
+and tells `watch` of a cursor of its own that an interrupt must reach."""
 
 
 def receive_exactly(sock: socket.socket, length: int) -> bytes | None:
@@ -120,7 +121,7 @@ class ChannelThread(threading.Thread):
             if isinstance(error, (BrokenPipeError, ConnectionError)):
                 raise
             last = reply(Kind.FAILED, asdict(statement.failure(error)))
-        except BaseException as error:  # noqa: BLE001 - whatever it was, only its class leaves the process
+        except BaseException as error:
             retire = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
             last = reply(Kind.FAILED, {**asdict(statement.failure(error)), "retire": retire})
         with self._lock:
@@ -136,7 +137,7 @@ class ChannelThread(threading.Thread):
             frames = statement.run(self._announce)
         else:
             operation = _operations()[request.operation]
-            frames = operation(self._shared, self._cursor, request, self._unsent.append)
+            frames = operation(self._shared, self._cursor, request, self._unsent.append, statement.watch)
         rows = 0
         held = self._unsent
         for data, count in frames:
@@ -157,7 +158,7 @@ _HOLD_BYTES_MAX = 16_384
 
 def _operations() -> dict[str, Operation]:
     """Operations of other rooms, by name."""
-    from engine.executor import operations  # noqa: PLC0415 - imported before the sandbox by main()
+    from engine.executor import operations
 
     return operations.OPERATIONS
 
@@ -204,7 +205,7 @@ def main(arguments: list[str]) -> int:
         settings = json.loads(body)
         shared, report = _prepare(settings, blocks)
         hello: dict[str, Any] = {"sandbox": [asdict(m) for m in report.measures]}
-    except BaseException as error:  # noqa: BLE001 - only the class leaves the process
+    except BaseException as error:
         _send_hello(control, {"failed": f"{type(error).__name__} at {_place(error)}"})
         return 1
     _send_hello(control, hello)

@@ -12,22 +12,18 @@ import socket
 import struct
 import subprocess
 import sys
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.cache.block_door import BlockDoor, DoorMaker
-from engine.executor.execution import Frame
+from engine.executor.channel import Channel
 from engine.executor.instance import InstanceLimits
 from engine.executor.messages import (
     CONTROL,
-    FRAME_BYTES_MAX,
-    HEADER,
-    REPLY_BYTES_MAX,
     Control,
-    Kind,
 )
 from engine.executor.sandbox import Confinement, Measure, SandboxReport
 from engine.pipeline.relation import hmac_pads
@@ -35,9 +31,6 @@ from governance.errors import EngineFailed
 
 _LENGTH = struct.Struct(">I")
 _HELLO_BYTES_MAX = 1 << 16
-_SCRATCH_BYTES = 1 << 16
-_FRAMES_AHEAD = 2
-"""Whole frames held for a reader before the channel stops reading."""
 _SNAPSHOTS_KNOWN_MAX = 256
 _SOCKET_BUFFER_BYTES = 1 << 20
 _ENVIRONMENT = {
@@ -47,152 +40,6 @@ _ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 """All a worker's environment holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a channel: a small reply, or a frame."""
-
-    kind: Kind
-    document: Any = None
-    frame: Frame | None = None
-
-
-class Channel(asyncio.BufferedProtocol):
-    """One socket into a worker. One statement at a time; messages queue up to `_FRAMES_AHEAD` frames."""
-
-    def __init__(self, number: int, ended: Callable[[Channel], None]) -> None:
-        self.number = number
-        self.discarding = False
-        """Throw frames away: the statement is being given up."""
-        self._ended = ended
-        self._scratch = bytearray(_SCRATCH_BYTES)
-        self._unparsed = 0
-        self._body: bytearray | None = None
-        self._filled = 0
-        self._head: tuple[Kind, int] = (Kind.DONE, 0)
-        self._messages: deque[Message] = deque()
-        self._frames = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._transport: asyncio.Transport | None = None
-        self._paused = False
-        self.lost = False
-        self.final_at = 0.0
-        """When the last message of the statement in work arrived (loop time); 0 while it runs."""
-
-    # ------------------------------------------------------------------ asyncio's side
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = transport  # type: ignore[assignment]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The worker is gone, or the channel was closed."""
-        self.lost = True
-        self._wake()
-        self._ended(self)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """The rest of a frame, or the scratch area for headers and small messages."""
-        if self._body is not None:
-            return memoryview(self._body)[self._filled :]
-        return memoryview(self._scratch)[self._unparsed :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in what was read."""
-        if self._body is not None:
-            self._filled += nbytes
-            if self._filled == len(self._body):
-                self._complete(self._body)
-            return
-        end = self._unparsed + nbytes
-        at = 0
-        view = memoryview(self._scratch)
-        while end - at >= HEADER.size and not self.lost:
-            kind, rows, length = HEADER.unpack_from(self._scratch, at)
-            limit = FRAME_BYTES_MAX if kind == Kind.FRAME else REPLY_BYTES_MAX
-            if kind not in (Kind.COLUMNS, Kind.FRAME, Kind.DONE, Kind.FAILED) or length > limit:
-                self.close()
-                return
-            at += HEADER.size
-            self._head = (Kind(kind), rows)
-            self._body = bytearray(length)
-            self._filled = min(length, end - at)
-            self._body[: self._filled] = view[at : at + self._filled]
-            at += self._filled
-            if self._filled < length:
-                break
-            self._complete(self._body)
-        self._unparsed = end - at
-        if at and self._unparsed:
-            self._scratch[: self._unparsed] = self._scratch[at:end]
-
-    def _complete(self, body: bytearray) -> None:
-        kind, rows = self._head
-        self._body, self._filled = None, 0
-        if kind == Kind.FRAME:
-            if self.discarding:
-                return
-            self._messages.append(Message(kind, frame=Frame(memoryview(body), rows)))
-            self._frames += 1
-            if self._frames >= _FRAMES_AHEAD and not self._paused and self._transport is not None:
-                self._paused = True
-                self._transport.pause_reading()
-        else:
-            try:
-                document = json.loads(body) if body else None
-            except ValueError:
-                self.close()
-                return
-            if kind != Kind.COLUMNS:
-                self.final_at = asyncio.get_running_loop().time()
-            self._messages.append(Message(kind, document))
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    # ------------------------------------------------------------------ the executor's side
-
-    def send(self, message: bytes) -> None:
-        """Queue a request; the channel is fresh or its last statement has ended."""
-        self.discarding = False
-        self.final_at = 0.0
-        self._messages.clear()
-        self._frames = 0
-        if self._transport is not None and not self.lost:
-            self._transport.write(message)
-
-    async def next(self) -> Message | None:
-        """The next message; None when the worker is gone."""
-        while not self._messages:
-            if self.lost:
-                return None
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        message = self._messages.popleft()
-        if message.frame is not None:
-            self._frames -= 1
-            if self._paused and self._transport is not None and not self.lost:
-                self._paused = False
-                self._transport.resume_reading()
-        return message
-
-    def discard(self) -> None:
-        """Throw away frames from now on, so that a worker blocked on sending comes to its end."""
-        self.discarding = True
-        self._messages = deque(m for m in self._messages if m.frame is None)
-        self._frames = 0
-        if self._paused and self._transport is not None and not self.lost:
-            self._paused = False
-            self._transport.resume_reading()
-
-    def close(self) -> None:
-        """End the channel; the worker's thread ends with it."""
-        if self._transport is not None:
-            self._transport.close()
 
 
 @dataclass(frozen=True, slots=True)
