@@ -61,6 +61,8 @@ ENGINE_KINDS: dict[str, str] = {
     "duplicate_key": s.CARDINALITY_VIOLATION,
     "not_implemented": s.FEATURE_NOT_SUPPORTED,
     "binder": s.INVALID_COLUMN_REFERENCE,
+    "grouping": s.GROUPING_ERROR,
+    "ambiguous_column": s.AMBIGUOUS_COLUMN,
     "permission": s.INSUFFICIENT_PRIVILEGE,
     "assertion": s.INTERNAL_ERROR,
     "startup": s.SYSTEM_ERROR,

@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from engine.cache.filesystem import PinnedFileSystem
 from engine.encoder import EncodePlan, ResultColumn, plan, result_columns
+from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
 from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
 from engine.executor.messages import Request
 
 BATCH_ROWS = 60_000
-_FIRST_ROWS = 16_384
+_FIRST_ROWS = 2_048
 _DESCRIPTIONS_MAX = 512
 _SNAPSHOT_WAIT_S = 10.0
 _DAMAGE = re.compile(
@@ -183,7 +184,7 @@ class Statement:
             self._check()
             result = self._cursor.execute(way.wrap(request.sql), values)
         announce(known)
-        for batch in self._batches(result):
+        for batch in read_ahead(self._batches(result), self.interrupt):
             self._check()
             for at, check in checks:
                 assert_masked(batch.column(at), check)
@@ -197,8 +198,6 @@ class Statement:
         zone = str(request.row_options.get("time_zone", "UTC"))
         if request.row_format == "datarow":
             return plan(columns, request.formats, timezone=zone)
-        from engine.encoder.copy import CopyOptions, copy_encoder
-
         options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
         return copy_encoder(
             columns, CopyOptions.parse(request.row_format.removeprefix("copy_"), options), timezone=zone
