@@ -1,0 +1,1 @@
+"""What exists: the lake, the part of it one principal may see, and PostgreSQL's catalogs made from that part."""

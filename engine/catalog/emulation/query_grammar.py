@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from engine.catalog.emulation.cursor import NESTING_MAX
 from engine.catalog.emulation.grammar import ExpressionParser
 from engine.catalog.emulation.tree import (
@@ -304,6 +306,7 @@ class QueryParser(ExpressionParser):
         return self._query_closes()
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Query:
     """The tree of the one query in `text`.
 

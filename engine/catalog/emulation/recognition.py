@@ -24,10 +24,11 @@ _SESSION_FUNCTIONS = words(
 )
 _PREFIXES = ("pg_", "has_")
 _TYPES = frozenset({t.OID, t.NAME, t.XID, *t.REG_TYPES})
+_CAST = r"(?:pg_catalog\s*\.\s*)?\"?(?:oid|name|xid|reg[a-z]+)\b"
 _HINT = re.compile(
-    r"\bpg_|information_schema|\bcurrent_(?:schema|database|catalog|user|role|setting)|\bsession_user|\buser\b|\bversion\b"
-    r"|\bset_config|\bhas_|\breg[a-z]+\b|\boid\b|\bname\b|_description\b|\bformat_type|\bto_reg|\btxid_|\binet_|\bquote_ident"
-    r"|\bparse_ident|\brow_security|\bgetdatabaseencoding|\bacldefault",
+    r"\bpg_|information_schema|\bcurrent_(?:schema|database|catalog|user|role|setting)|\bsession_user\b|\buser\b"
+    r"|\bversion\s*\(|\bset_config\b|\bhas_|_description\s*\(|\bformat_type\b|\bto_reg|\btxid_|\binet_|\bquote_ident\b"
+    rf"|\bparse_ident\b|\brow_security|\bgetdatabaseencoding\b|\bacldefault\b|::\s*{_CAST}|\bas\s+{_CAST}|\breg[a-z]+\s*'",
     re.IGNORECASE,
 )
 """A cheap look before parsing: a text without any of these is no catalog query."""
