@@ -1,7 +1,7 @@
 """The open attack corpus through the real port with a real client: whatever the analyst sends, both twins answer alike.
 
-The twins (`../shared/corpus/twin_a.sql`, `twin_b.sql`) differ only in what this client may not see. Skipped by name when the
-corpus is absent.
+The twins (`../shared/corpus/twin_a.sql`, `twin_b.sql`) differ only in what this client may not see.
+Skipped by name when the corpus is absent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STATE = {
     "policies": [
         {"name": "own-customers", "type": "row_filter", "table": "sales.customers", "filter": "org_id = {org_id}"},
         {"name": "own-orders", "type": "row_filter", "table": "sales.orders", "filter": "org_id = {org_id}"},
-        {"name": "ssn", "type": "mask", "table": "sales.customers", "column": "ssn", "function": "partial", "visible": 4},
+        {"name": "ssn", "type": "mask", "table": "sales.customers", "column": "ssn", "function": "partial"},
         {"name": "phone", "type": "mask", "table": "sales.customers", "column": "phone", "function": "full"},
         {"name": "email", "type": "mask", "table": "sales.customers", "column": "email", "function": "hash"},
     ],
@@ -84,9 +84,9 @@ def write_twin(folder: Path, twin: str) -> Path:
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Stack, str]]]:
     folder = tmp_path_factory.mktemp("twins")
-    with running_stack(folder / "ha", write_twin(folder / "da", "a")) as a:
-        with running_stack(folder / "hb", write_twin(folder / "db", "b")) as b:
-            yield {"a": (a, a.apply(STATE)["ana"]), "b": (b, b.apply(STATE)["ana"])}
+    data = {twin: write_twin(folder / twin, twin) for twin in "ab"}
+    with running_stack(folder / "one", data["a"]) as a, running_stack(folder / "two", data["b"]) as b:
+        yield {"a": (a, a.apply(STATE)["ana"]), "b": (b, b.apply(STATE)["ana"])}
 
 
 def observe(connection: psycopg.Connection[Any], sql: str) -> Seen:
@@ -104,7 +104,7 @@ def observe(connection: psycopg.Connection[Any], sql: str) -> Seen:
 
 def play(stack: Stack, key: str, case: dict[str, Any]) -> tuple[Seen, ...]:
     with stack.connect(key, autocommit=True) as connection:
-        connection.execute("SET statement_timeout = '20s'")
+        connection.execute("SET statement_timeout = '8s'")
         seen = [observe(connection, statement) for statement in case["setup"]]
         return (*seen, observe(connection, case["sql"]))
 
