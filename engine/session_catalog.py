@@ -22,8 +22,13 @@ from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
 from engine.session_settings import SERVER_VERSION
 from governance.errors import Refusal
 from governance.policies import View
+from governance.principals import Principal
+from governance.roles import Privilege, may
+from governance.scopes import Scope
 from governance.tables import Column, Table
 
+_LOOKING = frozenset({Scope.QUERY_READ, Scope.TABLES_LIST, Scope.TABLES_DESCRIBE, Scope.SCHEMAS_READ})
+"""Any of these scopes lets a key look around."""
 ViewColumns = Callable[[PrincipalCatalog, View], Awaitable[Sequence[Column]]]
 """A view's columns for one principal. Raises a Refusal when he cannot select from it."""
 
@@ -143,7 +148,9 @@ class EmulatedCatalog:
     async def _image(self, view: PrincipalCatalog, session: CatalogSession) -> CatalogImage:
         image = self._images.get(view)
         if image is None:
-            relations = [_of_table(table) for table in view.shown_tables()] + await self._shown_views(view)
+            relations: list[_Relation] = []
+            if _may_look(view.principal):
+                relations = [_of_table(table) for table in view.shown_tables()] + await self._shown_views(view)
             image = build(relations, database=session.database, user=session.user)
             self._images[view] = image
         return image
@@ -159,6 +166,11 @@ class EmulatedCatalog:
                 continue
             found.append(_Relation(each.name.schema, each.name.name, columns, each.sql))
         return found
+
+
+def _may_look(principal: Principal) -> bool:
+    """Whether the principal sees tables at all: who may never query them is not told that they exist."""
+    return may(principal.role, Privilege.QUERY) and bool(principal.scopes & _LOOKING)
 
 
 def _of_table(table: Table) -> _Relation:

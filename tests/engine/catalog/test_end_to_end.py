@@ -26,10 +26,13 @@ STATE = {
     "users": [
         {"email": "ana@acme.example", "organization": "1", "role": "analyst"},
         {"email": "gil@globex.example", "organization": "2", "role": "analyst"},
+        {"email": "aud@acme.example", "organization": "1", "role": "auditor"},
     ],
     "keys": [
         {"name": "ana", "user": "ana@acme.example", "scopes": ["read_only"]},
         {"name": "gil", "user": "gil@globex.example", "scopes": ["read_only"]},
+        {"name": "aud", "user": "aud@acme.example", "scopes": ["audit:read", "query:read"]},
+        {"name": "mem", "user": "ana@acme.example", "scopes": ["memory:read"]},
     ],
     "views": [{"name": "sales.v_orders", "sql": "SELECT id, amount FROM sales.orders"}],
     "policies": [
@@ -138,6 +141,13 @@ def test_h14_the_other_organization_is_not_in_the_catalog(stack: Stack):
     theirs = psql(stack, r"\dt *.*", "select column_name from information_schema.columns", key="gil")
     assert "zz_secret" in theirs
     assert "customers" not in theirs
+
+
+@pytest.mark.parametrize("key", ["aud", "mem"])
+def test_who_may_not_query_is_not_told_of_tables(stack: Stack, key: str):
+    with stack.connect(stack.keys[key]) as connection:
+        assert connection.execute("select count(*) from pg_class where oid > 16384").fetchone() == (0,)
+        assert connection.execute("select to_regclass('sales.orders')").fetchone() == (None,)
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "pg8000"])
