@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.authenticate import AGENT_FRAMEWORK, AGENT_ID, check_claims
 from engine.refusals import SessionRefused
 from engine.session_command_types import (
@@ -160,6 +162,9 @@ def _set(state: SessionState, command: SetParameters) -> str:
         reported = settings.reset(name) if value is None else settings.set(name, value, local=local)
         if reported is not None and reported != before:
             tell(state, {shown_name(name): reported})
+        if fold(name) == "application_name":
+            shown = state.desk.redact(state.settings.get(name))[:256]
+            state.facts = replace(state.facts, application_name=shown)
     return "SET"
 
 

@@ -441,6 +441,8 @@ def test_discard_and_parameter_status(tmp_path: Path) -> None:
             raw = await Raw.login(f, application_name="a")
             heard = await raw.query("set application_name = 'b'")
             assert heard[0] == ("S", b"application_name\0b\0")
+            await raw.query("select 1")
+            assert f.audit.intents[-1].session.application_name == "b"
             assert ("S", b"application_name\0a\0") in await raw.query("discard all")
             assert (await raw.error("set search_path = secret"))["C"] == "22023"
             assert (await raw.error("set role x"))["C"] == "42501"
