@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +12,24 @@ from engine.catalog.emulation.names import format_type as format_type_text
 Entry = tuple[str, Callable[..., Any], tuple[str, ...], str]
 
 SERIES_MAX = 1_000_000
+_SLEEP_MAX_S = 3600.0
+_RUNNING = threading.local()
+
+
+def interruptible_by(event: threading.Event) -> None:
+    """Let `event` end a `pg_sleep` of the statement that this thread runs (the instances have one thread each)."""
+    _RUNNING.event = event
+
+
+def _sleep(seconds: float | None) -> str | None:
+    """`pg_sleep`: ends early, with an error, when the statement is interrupted."""
+    if seconds is None:
+        return None
+    event: threading.Event = getattr(_RUNNING, "event", None) or threading.Event()
+    if event.wait(max(0.0, min(seconds, _SLEEP_MAX_S))):
+        raise InterruptedError
+    return ""
+
 
 _MACRO_TEXT = f"""
 hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || '''';
@@ -106,6 +125,7 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
     )
     yield "hd_pg_size_pretty", _size_pretty, (number,), text
     yield "hd_array_out", _array_out, ("VARCHAR[]",), text
+    yield "hd_pg_sleep", _sleep, ("DOUBLE",), text
 
 
 def _no_operator(text: str) -> int:

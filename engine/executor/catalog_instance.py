@@ -153,7 +153,12 @@ class CatalogInstance:
         for name, function, arguments, result in functions(lambda: self._names):
             parameters: list[Any] = list(arguments)
             self._connection.create_function(
-                name, function, parameters, result, null_handling=FunctionNullHandling.SPECIAL
+                name,
+                function,
+                parameters,
+                result,
+                null_handling=FunctionNullHandling.SPECIAL,
+                side_effects=name == "hd_pg_sleep",
             )
         for macro in MACROS:
             self._connection.execute(macro)

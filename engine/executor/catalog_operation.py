@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
 from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
+from engine.executor.catalog_functions import interruptible_by
 from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
 from engine.executor.messages import Bound, Kind, Request, reply
 from governance.errors import EngineFailed, Refusal
@@ -156,6 +158,19 @@ def run(
         cursor.close()
 
 
+class _Ending:
+    """What an interrupt reaches: DuckDB, and a function of ours that waits."""
+
+    def __init__(self, cursor: Any) -> None:
+        self.event = threading.Event()
+        self._cursor = cursor
+
+    def interrupt(self) -> None:
+        """End the statement."""
+        self.event.set()
+        self._cursor.interrupt()
+
+
 def catalog(
     _shared: Any,
     _cursor: Any,
@@ -171,7 +186,9 @@ def catalog(
     extra = request.extra
     with _INSTANCES.showing(extra["key"], lambda: _image(extra)) as instance:
         cursor = instance.cursor()
-        watch(cursor)
+        ending = _Ending(cursor)
+        interruptible_by(ending.event)
+        watch(ending)
         yield from run(instance, request, announce, cursor)
 
 

@@ -130,6 +130,7 @@ def _constants() -> None:
 
 def _catalog_backed() -> None:
     """Functions that ask the catalog."""
+    register("pg_sleep", (t.FLOAT8,), t.VOID, "hd_pg_sleep({0})")
     register("format_type", (t.OID, t.INT4), t.TEXT, "hd_format_type({0}, {1})")
     register("pg_get_userbyid", (t.OID,), t.NAME, "hd_pg_get_userbyid({0})")
     register(

@@ -65,6 +65,20 @@ def test_catalog_runs_in_a_worker(tmp_path: Path):
     in_worker(tmp_path, story)
 
 
+def test_sleep_ends_when_cancelled_and_leaves_the_worker_alive(tmp_path: Path):
+    async def story(executor: Executor) -> None:
+        assert await answer(executor, "select pg_sleep(0.01), 1", seen=image()) == [(b"", b"1")]
+        workers = executor.pool.workers
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded):
+            await answer(executor, "select pg_sleep(60)", seen=image(), deadline_s=0.5)
+        assert asyncio.get_running_loop().time() - began < 30
+        assert await answer(executor, "select 1 from pg_am limit 1", seen=image()) == [(b"1",)]
+        assert executor.pool.workers == workers
+
+    in_worker(tmp_path, story)
+
+
 def test_runaway_catalog_query_ends_at_its_deadline(tmp_path: Path):
     async def story(executor: Executor) -> None:
         crossed = "pg_attribute a, pg_attribute b, pg_attribute c, pg_attribute d"
