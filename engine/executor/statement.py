@@ -11,6 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 import duckdb
@@ -22,9 +23,12 @@ from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
 from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
 from engine.executor.messages import Request
+from engine.executor.read_ahead import read_ahead
 
 BATCH_ROWS = 60_000
 _FIRST_ROWS = 2_048
+_BATCH_BYTES = 32 << 20
+"""Rows may be wide: a batch is no larger than this, or one of DuckDB's own."""
 _DESCRIPTIONS_MAX = 512
 _SNAPSHOT_WAIT_S = 10.0
 _DAMAGE = re.compile(
@@ -184,14 +188,15 @@ class Statement:
             self._check()
             result = self._cursor.execute(way.wrap(request.sql), values)
         announce(known)
-        for batch in read_ahead(self._batches(result), self.interrupt):
-            self._check()
-            for at, check in checks:
-                assert_masked(batch.column(at), check)
-            yield from way.frames(batch)
-        closing = way.closing()
-        if closing:
-            yield memoryview(closing), 0
+        with closing(read_ahead(self._batches(result), self._cursor.interrupt)) as batches:
+            for batch in batches:
+                self._check()
+                for at, check in checks:
+                    assert_masked(batch.column(at), check)
+                yield from way.frames(batch)
+        end = way.closing()
+        if end:
+            yield memoryview(end), 0
 
     def _encoder(self, columns: Sequence[ResultColumn]) -> Any:
         request = self._request
@@ -207,13 +212,14 @@ class Statement:
         """The first batch as it comes, later ones joined."""
         reader = result.to_arrow_reader(_FIRST_ROWS)
         held: list[pa.RecordBatch] = []
-        rows, first = 0, True
+        rows, size, first = 0, 0, True
         for batch in reader:
             held.append(batch)
             rows += batch.num_rows
-            if first or rows >= BATCH_ROWS:
+            size += batch.nbytes
+            if first or rows >= BATCH_ROWS or size >= _BATCH_BYTES:
                 yield _joined(held)
-                held, rows, first = [], 0, False
+                held, rows, size, first = [], 0, 0, False
         if held:
             yield _joined(held)
 
