@@ -7,11 +7,13 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from engine.executor.messages import FRAME_BYTES_MAX, HEADER, REPLY_BYTES_MAX, Kind
 
 _SCRATCH_BYTES = 1 << 16
+_SMALL_BYTES = 4096
 _FRAMES_AHEAD = 2
 """Whole frames held for a reader before the channel stops reading."""
 
@@ -31,6 +33,16 @@ class Message:
     kind: Kind
     document: Any = None
     frame: Frame | None = None
+
+
+def _parsed(body: bytes) -> Any:
+    """A reply's JSON; small ones are kept, for the columns of a statement come again and again. Not to be changed."""
+    return _parsed_small(body) if len(body) <= _SMALL_BYTES else json.loads(body)
+
+
+@lru_cache(maxsize=1024)
+def _parsed_small(body: bytes) -> Any:
+    return json.loads(body) if body else None
 
 
 class Channel(asyncio.BufferedProtocol):
@@ -117,7 +129,7 @@ class Channel(asyncio.BufferedProtocol):
                 self._transport.pause_reading()
         else:
             try:
-                document = json.loads(body) if body else None
+                document = _parsed(bytes(body))
             except ValueError:
                 self.close()
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -136,19 +136,21 @@ class Execution:
         host = self._host
         while True:
             self._lease = await host.pool.lease(self._job.organization, self._deadline - self._loop.time())
+            if self._ending:
+                self._lease.channel.final_at = self._loop.time()
+                raise self._ended()
             worker, channel = self._lease.worker, self._lease.channel
             self._statement = next(host.statements)
-            request = replace(self._job.request, statement=self._statement)
+            changes: dict[str, Any] = {"statement": self._statement}
             if self._job.snapshots and worker.door is not None:
-                self._ids = list({s.id: None for s in self._job.snapshots})
                 by_id = {s.id: s for s in self._job.snapshots}
+                self._ids = list(by_id)
                 new, forget = worker.acquaint(self._ids)
                 self._use = worker.door.hold(by_id.values())
-                request = replace(
-                    request, snapshots=tuple(self._ids), forget=forget, images=tuple(self._image(by_id[i]) for i in new)
-                )
+                images = tuple(self._image(by_id[i]) for i in new)
+                changes |= {"snapshots": self._ids, "forget": forget, "images": images}
             try:
-                encoded = request.encode()
+                encoded = self._job.request.encode(**changes)
             except ValueError:
                 channel.final_at = self._loop.time()
                 raise ResourceExceeded("The statement is too large.", advice="Split it.") from None
@@ -180,7 +182,7 @@ class Execution:
             return
         if len(document) > _COLUMNS_MAX:
             raise self._broken()
-        columns = tuple(ResultColumn(*column) for column in document)
+        columns = tuple([ResultColumn(*column) for column in document])
         if self.columns and columns != self.columns:
             raise WorkerLost("The table changed while the statement ran.", advice="Retry.")
         self.columns = columns
@@ -281,7 +283,7 @@ class Execution:
     def _failed(self, document: Any) -> Refusal:
         if not isinstance(document, dict):
             return self._broken()
-        if document.pop("retire", False) and self._lease is not None:
+        if document.get("retire") and self._lease is not None:
             self._host.pool.retire(self._lease.worker)
         self._finish()
         fields = {k: str(document.get(k, "")) for k in ("kind", "name", "message", "advice")}

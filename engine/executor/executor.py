@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from engine.cache.block_cache import BlockCache
@@ -110,11 +109,8 @@ class Executor:
             Bound(value.data, value.format, value.oid, parameter.type)
             for value, parameter in zip(parameters, governed.parameters, strict=True)
         )
-        job = await self._job(governed, "run", bound)
-        request = replace(
-            job.request, formats=tuple(formats), row_format=row_format, row_options=dict(row_options or {})
-        )
-        return await self._begin(replace(job, request=request), deadline_s)
+        job = await self._job(governed, "run", bound, tuple(formats), row_format, dict(row_options or {}))
+        return await self._begin(job, deadline_s)
 
     async def run_operation(
         self,
@@ -206,7 +202,15 @@ class Executor:
 
     # ------------------------------------------------------------------ inside
 
-    async def _job(self, governed: Governed, operation: str, parameters: tuple[Bound, ...]) -> Job:
+    async def _job(
+        self,
+        governed: Governed,
+        operation: str,
+        parameters: tuple[Bound, ...],
+        formats: tuple[int, ...] = (),
+        row_format: str = "datarow",
+        row_options: dict[str, Any] | None = None,
+    ) -> Job:
         snapshots: dict[TableName, Snapshot] = {}
         if governed.tables and self.lake is None:
             raise EngineFailed("The engine failed.", reason="no lake")
@@ -225,6 +229,9 @@ class Executor:
             parameters=parameters,
             checks=governed.masked_values,
             kind=governed.kind,
+            formats=formats,
+            row_format=row_format,
+            row_options=row_options or {},
         )
         return Job(governed.organization, request, tuple(snapshots.values()), bool(governed.tables))
 

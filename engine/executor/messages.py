@@ -20,6 +20,7 @@ CONTROL = struct.Struct(">BxxxIQ")
 REQUEST_BYTES_MAX = 64 << 20
 REPLY_BYTES_MAX = 1 << 20
 FRAME_BYTES_MAX = 256 << 20
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class Kind(IntEnum):
@@ -92,19 +93,22 @@ class Request:
     extra: dict[str, Any] = field(default_factory=dict)
     """What another room's operation needs; JSON values only."""
 
-    def encode(self) -> bytes:
-        """The message, header included.
+    def encode(self, **changes: Any) -> bytes:
+        """The message, header included, with `changes` in place of fields (a request is sent more than once).
 
         Raises:
             ValueError: larger than REQUEST_BYTES_MAX.
         """
         document: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        document.update(changes)
         document["parameters"] = [
             [None if p.data is None else base64.b64encode(p.data).decode("ascii"), p.format, p.oid, p.type]
             for p in self.parameters
         ]
-        document["images"] = [[i.id, i.table, [[o.number, o.path, o.size] for o in i.objects]] for i in self.images]
-        body = json.dumps(document, separators=(",", ":")).encode()
+        document["images"] = [
+            [i.id, i.table, [[o.number, o.path, o.size] for o in i.objects]] for i in document["images"]
+        ]
+        body = _JSON.encode(document).encode()
         if len(body) > REQUEST_BYTES_MAX:
             raise ValueError("request too large")
         return HEADER.pack(Kind.REQUEST, 0, len(body)) + body
@@ -112,7 +116,7 @@ class Request:
     @classmethod
     def decode(cls, body: bytes) -> Request:
         """The inverse of `encode`, without the header; read by the worker, which trusts the node."""
-        d = json.loads(body)
+        d = json.loads(body.decode())
         d["parameters"] = tuple(
             Bound(None if data is None else base64.b64decode(data), form, oid, kind)
             for data, form, oid, kind in d["parameters"]
@@ -126,7 +130,7 @@ class Request:
         return cls(**d)
 
 
-def reply(kind: Kind, document: object = None) -> bytes:
+def reply(kind: Kind, document: object = None, rows: int = 0) -> bytes:
     """A small JSON reply of the worker."""
-    body = b"" if document is None else json.dumps(document, separators=(",", ":")).encode()
-    return HEADER.pack(kind, 0, len(body)) + body
+    body = b"" if document is None else _JSON.encode(document).encode()
+    return HEADER.pack(kind, rows, len(body)) + body

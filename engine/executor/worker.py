@@ -116,7 +116,7 @@ class ChannelThread(threading.Thread):
         try:
             statement.prepare()
             rows = self._answer(request, statement)
-            last = reply(Kind.DONE, {"rows": rows})
+            last = reply(Kind.DONE, rows=rows)
         except OSError as error:
             if isinstance(error, (BrokenPipeError, ConnectionError)):
                 raise
@@ -229,6 +229,8 @@ def _prepare(settings: dict[str, Any], blocks: socket.socket) -> tuple[Statement
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 8)  # arenas reserve address space, which is limited
     pa.set_cpu_count(1)
+    modules: dict[str, Any] = sys.modules
+    modules["pandas"] = None  # DuckDB would look for it, on disk, at every bound value
     _operations()
     rehearse()
     limits = InstanceLimits(**settings["limits"])
