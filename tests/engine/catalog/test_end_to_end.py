@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -350,3 +351,16 @@ def test_jdbc_metadata(stack: Stack, tmp_path: Path, mode: str):
     assert lines["keywords"] == "true 32"
     assert lines["types"] == "numeric [a, b]"
     assert lines["prepared"] == "orders"
+
+
+def test_sleep_is_cancelled_and_timed_out(stack: Stack):
+    with stack.connect(stack.keys["ana"]) as connection:
+        cancelling = threading.Timer(0.3, connection.cancel_safe)
+        cancelling.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("select pg_sleep(60)")
+        cancelling.join()
+        connection.execute("set statement_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("select pg_sleep(60)")
+        assert connection.execute("select 1").fetchone() == (1,)
