@@ -14,7 +14,7 @@ from engine.executor.messages import FRAME_BYTES_MAX, HEADER, REPLY_BYTES_MAX, K
 
 _SCRATCH_BYTES = 1 << 16
 _SMALL_BYTES = 4096
-_FRAMES_AHEAD = 2
+_FRAMES_AHEAD = 1
 """Whole frames held for a reader before the channel stops reading."""
 
 
