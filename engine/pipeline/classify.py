@@ -21,7 +21,8 @@ NAMED_TYPES = frozenset(
     """bignum binary bit bitstring blob bool boolean bpchar bytea char date datetime dec decimal double float float4
     enum float8 guid hugeint int int1 int128 int16 int2 int32 int4 int64 int8 integer integral interval json list
     logical long map nvarchar numeric real row short signed smallint string struct text time time_ns timestamp
-    timestamp_ms timestamp_ns timestamp_s timestamp_us timestamptz timetz tinyint ubigint uhugeint uint128 uint16 uint32 uint64
+    timestamp_ms timestamp_ns timestamp_s timestamp_us
+    timestamptz timetz tinyint ubigint uhugeint uint128 uint16 uint32 uint64
     uint8 uinteger union usmallint utinyint uuid varbinary varchar varint variant array""".split()  # noqa: SIM905
 )
 

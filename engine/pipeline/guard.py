@@ -1,9 +1,12 @@
-"""Which columns need the CASE row guard: those that an expression which can fail may reach below the row filter.
+"""Which statements need a barrier, and which columns the CASE row guard.
 
 A filter of the client is pushed towards the table by DuckDB's optimiser and may then run on hidden rows. An
-expression that cannot fail tells nothing; one that can (a cast, arithmetic, a regular expression, ...) tells a hidden
-value by its error, so what it reads is guarded. The proof is by names: every definition a name may have in the
-statement must agree. What is not proven is guarded.
+expression that cannot fail tells nothing; one that can (a cast, arithmetic, a regular expression, ...) tells of hidden
+rows by its error. So where one condition of a statement is not proven, no condition may sink into the secured
+relations (a barrier: `OFFSET 0`, which filters are not pushed through), and what it reads is guarded besides: the
+guard hides values should a filter sink after all, the barrier also hides that rows are there (an expression may fail
+on the NULLs of guarded rows, or on its constants). The proof is by names: every definition a name may have in the
+statement must agree.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass, field
 
 from engine.pipeline import functions
 from engine.pipeline.survey import Node, Survey, children
+from governance.sql_literals import literal_of
 from governance.sql_types import (
     BOOLEAN,
     FLOATS,
@@ -75,6 +79,8 @@ class Guards:
 
     everything: bool = False
     names: frozenset[str] = frozenset()
+    barrier: bool = False
+    """Whether conditions must stay outside the secured relations."""
 
     def covers(self, column: str) -> bool:
         """Whether a column of this name is to be guarded."""
@@ -97,7 +103,7 @@ class _Prover:
         for definition in self.survey.definitions.get(name, ()):
             if definition is None:
                 found.append(None)
-            elif not _is_column(definition, name):  # `t.a AS a` says nothing new
+            elif not self.repeats(definition, name):  # `t.a AS a` says nothing new
                 found.append(self.expression(definition))
         self.open.discard(name)
         if not found or any(p is None for p in found):
@@ -108,16 +114,28 @@ class _Prover:
             return None
         return Proven(first.type, all(p.constant for p in proven), all(p.held for p in proven))
 
+    def repeats(self, node: Node, name: str) -> bool:
+        """Whether a definition is the column of that very name, plain or qualified by a table."""
+        names = [fold(n) for n in node["column_names"]] if node["class"] == "COLUMN_REF" else []
+        if not names or names[-1] != name or len(names) > 3:
+            return False
+        return len(names) == 1 or self.is_relation(names[-2])
+
+    def is_relation(self, qualifier: str) -> bool:
+        """Whether a qualifier can only be a table; otherwise what follows may be a field of a struct."""
+        survey = self.survey
+        plain = qualifier not in survey.definitions and qualifier not in self.columns
+        return plain and qualifier in survey.relation_names
+
     def column(self, node: Node) -> Proven | None:
         names = [fold(n) for n in node["column_names"]]
+        if names == ["current_date"] and "current_date" not in self.columns:
+            return None if "current_date" in self.survey.definitions else Proven("DATE", constant=True)
         if len(names) == 1:
             if names[0] in self.survey.relation_names:
                 return None
             return self.name(names[0])
-        qualifier = names[-2]
-        if qualifier not in self.survey.relation_names or qualifier in self.survey.definitions:
-            return None  # perhaps a field of a struct
-        if qualifier in self.columns:
+        if not self.is_relation(names[-2]):
             return None
         return self.name(names[-1])
 
@@ -198,7 +216,7 @@ class _Prover:
             type_ = f"DECIMAL({info.get('width')},{info.get('scale')})"
         elif info and type_ != TEXT:
             return None
-        if inner.constant or node.get("try_cast") or _widens(inner.type, type_):
+        if node.get("try_cast") or _widens(inner.type, type_) or _is_value_of(node["child"], type_):
             return Proven(type_, inner.constant, inner.held)
         return None
 
@@ -224,10 +242,10 @@ class _Prover:
         if len(items) != 1:
             return None
         item = self.expression(items[0])
-        if item is None or not item.type:
+        if item is None or not (item.type or item.held):
             return None
         if kind == "SCALAR":
-            return Proven(item.type)
+            return Proven(item.type, held=item.held)
         child = self.expression(node["child"]) if node.get("child") else None
         if kind in ("ANY", "NOT_ANY") and child is not None and _all_meet([child, Proven(item.type)]):
             return Proven(BOOLEAN, held=child.held)
@@ -246,34 +264,38 @@ class _Prover:
         constant = all(p.constant for p in sides) and bool(sides)
         held = any(p.held for p in sides)
         type_ = self.total_type(name, sides, below)
+        if type_ is None and constant:
+            type_ = self.moment_type(name, sides, below)
         if type_ is not None:
             return Proven(type_, constant, held)
-        if constant:
-            return Proven(self.constant_type(name, sides), constant=True)
         if held:
-            return Proven("DOUBLE" if any(p.type == "DOUBLE" for p in sides) else "", held=True)
+            return Proven(_product_type(name, sides), held=True)
         return None
 
-    def constant_type(self, name: str, sides: Sequence[Proven]) -> str:
-        """The type of a function over constants; it runs once, when the statement is planned."""
-        types = {p.type for p in sides}
-        if name in ("+", "-") and "DATE" in types:
-            return "TIMESTAMP" if "INTERVAL" in types else ""
-        if name.startswith("to_"):
+    def moment_type(self, name: str, sides: Sequence[Proven], below: Sequence[Node]) -> str | None:
+        """The type of a constant date or timestamp plus or minus a small constant, which cannot overflow."""
+        if name in _INTERVALS and all(_small(n) for n in below):
             return "INTERVAL"
-        if name in ("+", "-") and len(types) == 1 and types & (FLOATS | {"TIMESTAMP"}):
-            return types.pop() if name == "+" or types & FLOATS else ""
-        return ""
+        if name in ("+", "-") and all(is_integer(p.type) and _small(n) for p, n in zip(sides, below, strict=True)):
+            return "INTEGER"
+        if name not in ("+", "-") or len(sides) != 2:
+            return None
+        left, right = sides[0].type, sides[1].type
+        if right == "INTERVAL" and left in ("DATE", "TIMESTAMP"):
+            return "TIMESTAMP"
+        if left == "DATE" and is_integer(right) and _small(below[1]):
+            return "DATE"
+        return None
 
     def total_type(self, name: str, sides: Sequence[Proven], below: Sequence[Node]) -> str | None:
         if name in _TOTAL_TEXT:
             shape = _TOTAL_TEXT[name]
             if not 1 <= len(sides) <= len(shape):
                 return None
-            for side, wanted in zip(sides, shape, strict=False):
+            for side, node, wanted in zip(sides, below, shape, strict=False):
                 if wanted == "t" and not is_text(side.type):
                     return None
-                if wanted == "c" and not (side.constant and is_integer(side.type)):
+                if wanted == "c" and not (is_integer(side.type) and _small(node)):
                     return None
             return TEXT
         if name in _TOTAL_TESTS and all(is_text(p.type) for p in sides):
@@ -365,8 +387,46 @@ def _widens(source: str, target: str) -> bool:
     return False
 
 
-def _is_column(node: Node, name: str) -> bool:
-    return node["class"] == "COLUMN_REF" and fold(node["column_names"][-1]) == name and len(node["column_names"]) <= 2
+_INTERVALS = frozenset(
+    {"to_years", "to_months", "to_weeks", "to_days", "to_hours", "to_minutes", "to_seconds", "to_quarters"}
+)
+
+
+def _product_type(name: str, sides: Sequence[Proven]) -> str:
+    """The type of arithmetic on aggregates, where it is certain; else empty."""
+    if name in ("+", "-", "*", "/") and any(p.type == "DOUBLE" for p in sides):
+        return "DOUBLE"
+    shapes = [decimal_shape(p.type) for p in sides]
+    if name == "*" and len(shapes) == 2 and shapes[0] and shapes[1]:
+        scale = shapes[0][1] + shapes[1][1]
+        return f"DECIMAL({min(38, shapes[0][0] + shapes[1][0])},{scale})" if scale <= 18 else ""
+    return ""
+
+
+def _small(node: Node) -> bool:
+    """Whether an expression is a whole number of at most 100,000, as DuckDB spells it in intervals too."""
+    while node.get("class") == "CAST" or (node.get("class") == "FUNCTION" and node.get("function_name") == "trunc"):
+        node = node["child"] if node["class"] == "CAST" else node["children"][0]
+    if node.get("class") == "FUNCTION" and node.get("function_name") == "-" and len(node.get("children", ())) == 1:
+        return _small(node["children"][0])
+    value = node["value"].get("value") if node.get("class") == "CONSTANT" else None
+    if isinstance(value, str) and value.isdigit():
+        value = int(value) if len(value) < 8 else None
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 100_000
+
+
+def _is_value_of(node: Node, type_: str) -> bool:
+    """Whether a literal is, exactly, a value of the type: the cast of it cannot fail."""
+    if node.get("class") != "CONSTANT" or node["value"].get("is_null"):
+        return node.get("class") == "CONSTANT"
+    value = node["value"].get("value")
+    if type_ == BOOLEAN:
+        return value in ("t", "f", "true", "false", True, False, 0, 1)
+    if isinstance(value, bool | float) or value is None:
+        return False
+    if isinstance(value, int) and (type_ in FLOATS or is_integer(type_)):
+        return literal_of(str(value), type_) is not None
+    return isinstance(value, str) and literal_of(value, type_) is not None
 
 
 def _conjuncts(node: Node) -> Iterable[Node]:
@@ -398,17 +458,25 @@ def guards_of(survey: Survey, tables: Iterable[Table]) -> Guards:
     for table in tables:
         for column in table.columns:
             columns.setdefault(fold(column.name), []).append(column.type)
+    if survey.opaque and survey.conditions:
+        return Guards(everything=True, barrier=True)
     if any(star.get("columns") or star.get("expr") or star.get("unpacked") for star in survey.stars):
-        return Guards(everything=bool(survey.conditions))
+        return Guards(everything=True, barrier=True) if survey.conditions else Guards()
     prover = _Prover(survey, columns)
+    if survey.conditions and any(
+        s.get("relation_name") and not prover.is_relation(fold(s["relation_name"])) for s in survey.stars
+    ):
+        return Guards(everything=True, barrier=True)
     pending: list[str] = []
+    unproven = False
     for condition in survey.conditions:
         for leaf in _conjuncts(condition):
             if prover.expression(leaf) is not None:
                 continue
+            unproven = True
             for read in _reads(leaf):
                 if read["class"] != "COLUMN_REF" or _is_row(read, survey, columns):
-                    return Guards(everything=True)
+                    return Guards(everything=True, barrier=True)
                 pending += [fold(n) for n in read["column_names"]]
     if survey.natural or survey.key_names:
         for name in columns if survey.natural else survey.key_names:
@@ -416,7 +484,7 @@ def guards_of(survey: Survey, tables: Iterable[Table]) -> Guards:
             agreed = len({normal(t) for t in types}) == 1 and not survey.definitions.get(name)
             if not agreed and (len(types) > 1 or not survey.natural or survey.definitions.get(name)):
                 pending.append(name)
-    return _spread(pending, survey, columns)
+    return _spread(pending, survey, columns, unproven or bool(pending))
 
 
 def _is_row(read: Node, survey: Survey, columns: Mapping[str, Sequence[str]]) -> bool:
@@ -424,7 +492,7 @@ def _is_row(read: Node, survey: Survey, columns: Mapping[str, Sequence[str]]) ->
     return len(read["column_names"]) == 1 and name in survey.relation_names and name not in columns
 
 
-def _spread(pending: list[str], survey: Survey, columns: Mapping[str, Sequence[str]]) -> Guards:
+def _spread(pending: list[str], survey: Survey, columns: Mapping[str, Sequence[str]], barrier: bool) -> Guards:
     """From tainted names to the columns behind them, through every alias."""
     tainted: set[str] = set()
     while pending:
@@ -434,12 +502,12 @@ def _spread(pending: list[str], survey: Survey, columns: Mapping[str, Sequence[s
         tainted.add(name)
         definitions = survey.definitions.get(name)
         if name not in columns and not definitions and name not in survey.relation_names:
-            return Guards(everything=True)
+            return Guards(everything=True, barrier=True)
         for definition in definitions or ():
             if definition is None:
-                return Guards(everything=True)
+                return Guards(everything=True, barrier=True)
             for read in _reads(definition):
                 if read["class"] != "COLUMN_REF" or _is_row(read, survey, columns):
-                    return Guards(everything=True)
+                    return Guards(everything=True, barrier=True)
                 pending += [fold(n) for n in read["column_names"]]
-    return Guards(names=frozenset(tainted))
+    return Guards(names=frozenset(tainted), barrier=barrier)

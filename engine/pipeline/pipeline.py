@@ -14,6 +14,7 @@ from engine.pipeline.classify import check_calls
 from engine.pipeline.conjuncts import copies
 from engine.pipeline.governed import Governed, Parameter, mint
 from engine.pipeline.guard import Guards, guards_of
+from engine.pipeline.headers import header_inserts
 from engine.pipeline.minimum_group import group_inserts
 from engine.pipeline.parameters import infer
 from engine.pipeline.predicates import check_predicates
@@ -237,9 +238,10 @@ class Pipeline:
             for item, table, copy in zip(found, secured, inner, strict=True)
         ]
         splice = Splice(source, survey, context.catalog.environment)
-        segments = splice.segments(relations, inserts)
+        headers, aliases = header_inserts(source, tree, splice.places, self._parser)
+        segments = splice.segments(relations, {**headers, **inserts})
         mark = self._lap("splice", mark)
-        splice.verify(self._parser, tree)
+        splice.verify(self._parser, tree, headers, aliases)
         self._lap("verify", mark)
         return segments, survey, shown
 

@@ -1,6 +1,6 @@
 """The secured relation: what stands in place of every reference to a base table (claims W4.1 to W4.11).
 
-    (SELECT <guard or mask of each column> FROM <base> AS hd WHERE <row filters>)
+    (SELECT <guard or mask of each column> FROM <base> AS hd WHERE <row filters> [AND <copies>] [OFFSET 0])
 
 The row filters see true values; everything the client wrote sees the columns of this SELECT. Functions are named
 through DuckDB's own schema and the column list comes from the catalog, never from `*`.
@@ -62,7 +62,8 @@ class SecuredTable:
         """The SELECT in parentheses, as pieces around the base relation."""
         columns = ", ".join(self._column(column, guards) for column in self.table.columns)
         where = " AND ".join(part for part in (self.condition, conjuncts) if part)
-        tail = f" AS {BASE} WHERE {where})" if where else f" AS {BASE})"
+        barrier = " OFFSET 0" if guards.barrier and self.condition else ""
+        tail = f" AS {BASE} WHERE {where}{barrier})" if where else f" AS {BASE})"
         return (f"(SELECT {columns} FROM ", self.table.name, tail)
 
     def _column(self, column: Column, guards: Guards) -> str:

@@ -6,11 +6,13 @@ have `type`, nodes of expressions have `class`, and `query_location` is the byte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 Tree = Mapping[str, Any]
+Path = tuple[str | int, ...]
+"""Steps from the root of a tree to one of its nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,10 @@ class SecondParser(Protocol):
 
     def parse(self, text: str) -> Parse:
         """How DuckDB reads `text`. Never raises for what a client wrote."""
+
+    def spell(self, text: str, paths: Sequence[Path]) -> tuple[str, ...]:
+        """DuckDB's own text of the expressions at `paths` in the tree of `text`: what it names their columns.
+
+        Raises:
+            ParsersDisagree: DuckDB does not read back what it wrote.
+        """

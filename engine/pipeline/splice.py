@@ -186,8 +186,17 @@ class Splice:
         copy(len(text))
         return _joined(out)
 
-    def verify(self, parser: SecondParser, tree: Node) -> None:
+    @property
+    def places(self) -> frozenset[int]:
+        """Byte offsets of the names that the edits change."""
+        return frozenset(ref.at for ref in self._survey.tables) | frozenset(self._columns)
+
+    def verify(
+        self, parser: SecondParser, tree: Node, headers: Mapping[int, str], aliases: frozenset[str] = frozenset()
+    ) -> None:
         """Let DuckDB read the spliced text: it must be `tree` with nothing but the references replaced.
+
+        `headers` are the texts that name result columns, `aliases` the names they give and nothing else may have.
 
         Raises:
             ParsersDisagree: it is not.
@@ -195,11 +204,11 @@ class Splice:
         stand_ins: list[Segments] = [
             (f"(FROM {identifier(_STAND_IN)}.{identifier(str(i))})",) for i in range(len(self._survey.tables))
         ]
-        text = "".join(str(s) for s in self.segments(stand_ins))
+        text = "".join(str(s) for s in self.segments(stand_ins, headers))
         parse = parser.parse(text)
         places = {ref.at: i for i, ref in enumerate(self._survey.tables)}
         drops = {at: drop for at, (_, drop) in self._columns.items()}
-        if parse.tree is None or not _same(tree, parse.tree, places, drops):
+        if parse.tree is None or not _same(tree, parse.tree, places, drops, aliases):
             raise ParsersDisagree(
                 "This statement is not understood well enough to run.",
                 advice="Write it in a more common form.",
@@ -217,10 +226,11 @@ def _joined(pieces: Sequence[str | TableName]) -> Segments:
     return tuple(out)
 
 
-def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, int]) -> bool:
+def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, int], aliases: frozenset[str]) -> bool:
     """Whether the final tree is the client's, each base table replaced by the stand-in of its number.
 
-    Locations do not count; `drops` says how many qualifiers a column at an offset lost.
+    Locations do not count; `drops` says how many qualifiers a column at an offset lost; an expression without an
+    alias may have got one of `aliases`.
     """
     if type(mine) is dict:
         if type(final) is not dict:
@@ -229,16 +239,17 @@ def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, 
         if at in places and mine.get("type") == "BASE_TABLE":
             return _stands_for(mine, final, places[at])
         keys = mine.keys() - {"query_location"}
-        if keys != final.keys() - {"query_location"}:
+        named = keys | {"alias"} if "class" in mine and final.get("alias") in aliases else keys
+        if final.keys() - {"query_location"} not in (keys, named):
             return False
         if at in drops and mine.get("class") == "COLUMN_REF":
             mine = {**mine, "column_names": mine["column_names"][drops[at] :]}
-        return all(_same(mine[key], final[key], places, drops) for key in keys)
+        return all(_same(mine[key], final[key], places, drops, aliases) for key in keys)
     if type(mine) is list:
         return (
             type(final) is list
             and len(mine) == len(final)
-            and all(_same(one, two, places, drops) for one, two in zip(mine, final, strict=True))
+            and all(_same(one, two, places, drops, aliases) for one, two in zip(mine, final, strict=True))
         )
     return type(mine) is type(final) and bool(mine == final)
 

@@ -134,6 +134,8 @@ class Survey:
     key_names: list[str] = field(default_factory=list)
     """Columns joined by USING."""
     natural: bool = False
+    opaque: bool = False
+    """Whether a set operation's columns cannot be told by name."""
     definitions: dict[str, list[Node | None]] = field(default_factory=dict)
     """Folded alias -> expressions it may stand for; None is something that is not an expression."""
     relation_names: set[str] = field(default_factory=set)
@@ -209,9 +211,25 @@ class Surveyor:
                 raise _refuse("USING KEY is not accepted.", node)
             self.query(node["left"], scope)
             self.query(node["right"], {**scope, fold(node["cte_name"]): True})
+            self._align([node["left"], node["right"]])
             return
-        for branch in node.get("children", ()) or (node["left"], node["right"]):
+        branches = node.get("children", ()) or (node["left"], node["right"])
+        for branch in branches:
             self.query(branch, scope)
+        self._align(branches)
+
+    def _align(self, branches: Sequence[Node]) -> None:
+        """A set operation's columns are named by its first branch and filled, by place, by the others."""
+        leaves = [leaf for branch in branches for leaf in _leaves(branch)]
+        items = [leaf.get("select_list", ()) for leaf in leaves]
+        if any(len(row) != len(items[0]) or any(item["class"] == "STAR" for item in row) for row in items):
+            self.survey.opaque = True
+            return
+        for row in items[1:]:
+            for mine, theirs in zip(items[0], row, strict=True):
+                name = mine.get("alias") or (mine["column_names"][-1] if mine["class"] == "COLUMN_REF" else "")
+                if name:
+                    self.survey.define(name, theirs)
 
     def _with(self, entries: Sequence[Node], scope: Scope) -> Scope:
         if not entries:
@@ -226,12 +244,22 @@ class Surveyor:
             inner.update(dict.fromkeys(names[:i], True))
             self.survey.relation_names.add(names[i])
             self._subquery(info["query"], inner)
-            self._rename(info.get("aliases", ()))
+            self._rename_query(info.get("aliases", ()), info["query"]["node"])
         return {**scope, **dict.fromkeys(names, True)}
 
     def _rename(self, names: Sequence[str]) -> None:
         for name in names:
             self.survey.define(name, None)
+
+    def _rename_query(self, names: Sequence[str], node: Node) -> None:
+        """Column aliases of a derived table stand for its columns, by place."""
+        for leaf in _leaves(node) if names else ():
+            items = leaf.get("select_list", ())
+            if len(items) < len(names) or any(item["class"] == "STAR" for item in items):
+                self._rename(names)
+                return
+            for name, item in zip(names, items, strict=False):
+                self.survey.define(name, item)
 
     def _subquery(self, holder: Node, scope: Scope) -> None:
         if holder.keys() - {"node"}:
@@ -261,6 +289,10 @@ class Surveyor:
             self.expression(item, scope)
             if item.get("alias"):
                 self.survey.define(item["alias"], item)
+            elif item["class"] == "COLUMN_REF" and len(item["column_names"]) > 1:
+                self.survey.define(item["column_names"][-1], item)  # perhaps a field of a struct
+            elif item["class"] == "FUNCTION" and fold(item["function_name"]) == "unnest":
+                self.survey.opaque = True  # its fields become columns
         for name in ("where_clause", "having", "qualify"):
             if node.get(name):
                 self.survey.conditions.append(node[name])
@@ -276,7 +308,10 @@ class Surveyor:
         if node.get("at_clause"):
             raise _refuse("AT (VERSION or TIMESTAMP) is not accepted: tables have no past here.", node)
         _only(node, _TABLE_FIELDS[kind], _TABLE_COMMON)
-        self._rename(node.get("column_name_alias", ()))
+        if kind == "SUBQUERY":
+            self._rename_query(node.get("column_name_alias", ()), node["subquery"]["node"])
+        else:
+            self._rename(node.get("column_name_alias", ()))
         for name in (node.get("alias"), node.get("table_name")):
             if name:
                 self.survey.relation_names.add(fold(name))
@@ -330,6 +365,7 @@ class Surveyor:
         if call.get("class") != "FUNCTION":
             raise _refuse("This kind of table function is not accepted.", node)
         self.survey.relation_names.add(fold(call["function_name"]))
+        self.survey.opaque |= fold(call["function_name"]) not in ("range", "generate_series")
         self._call(call, table=True)
         for child in children(call):
             self.expression(child, scope)
@@ -388,6 +424,15 @@ class Surveyor:
         self.survey.calls.append(
             Call(node.get("catalog", ""), node.get("schema", ""), node["function_name"], at, node, table, window)
         )
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """The SELECTs below a set operation."""
+    if node["type"] == "SELECT_NODE":
+        yield node
+        return
+    for branch in node.get("children", ()) or (node["left"], node["right"]):
+        yield from _leaves(branch)
 
 
 def survey_statement(tree: Node) -> Survey:

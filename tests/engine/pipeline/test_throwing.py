@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from engine.pipeline import Pipeline
+from engine.pipeline.guard import Guards
 from governance.policies import RowFilter
 from governance.tables import TableName
-from tests.engine.pipeline.throwing import PLACES, THROWING
-from tests.support.governed_lab import Lab, principal, rulebook
+from tests.engine.pipeline.throwing import PLACES, THROWING, UPON_NULL
+from tests.support.governed_lab import PARSER, Lab, principal, rulebook
 
 _COLUMNS = (
     "id BIGINT, org_id INTEGER, region VARCHAR, t VARCHAR, d2 VARCHAR, big BIGINT, amt DECIMAL(12,2), f DOUBLE, "
@@ -26,29 +28,32 @@ _HIDDEN = (
     "'%HIDDEN', '%HIDDEN%', 'HIDDEN', 99, 'HIDDEN', 'HIDDEN$$[', 'HIDDEN', 'HIDDEN', 'HIDDEN'"
 )
 BOOK = rulebook([RowFilter("f", "own", TableName("s", "t"), "org_id = {org_id}")], [("s", "shared")])
-OPEN = rulebook([], [("s", "shared")])
 
 
-def _lab(hidden: int) -> Lab:
-    return Lab(
-        [
-            "CREATE SCHEMA s",
-            f"CREATE TABLE s.t({_COLUMNS})",
-            f"INSERT INTO s.t SELECT {_VISIBLE} FROM range(100) r(i)",
-            f"INSERT INTO s.t SELECT {_HIDDEN} FROM range({hidden}) r(i)",
-            f"INSERT INTO s.t SELECT {_VISIBLE} FROM range(1000, 1100) r(i)",
-        ]
-    )
+def _lab(*, hidden: bool, visible: bool = True) -> Lab:
+    """Visible rows between hidden ones, so that both share every row group and vector."""
+    parts = []
+    if visible:
+        parts.append(f"SELECT {_VISIBLE.replace('i, ', 'i * 2, ', 1)}, i * 2 AS place FROM range(100000) r(i)")
+    if hidden:
+        parts.append(f"SELECT {_HIDDEN.replace('i, ', 'i * 2 + 1, ', 1)}, i * 2 + 1 AS place FROM range(100000) r(i)")
+    rows = f"SELECT * EXCLUDE (place) FROM ({' UNION ALL '.join(parts)}) ORDER BY place"
+    return Lab(["CREATE SCHEMA s", f"CREATE TABLE s.t({_COLUMNS})", *([f"INSERT INTO s.t {rows}"] if parts else [])])
 
 
 @pytest.fixture(scope="module")
 def labs() -> tuple[Lab, Lab]:
-    return _lab(200_000), _lab(0)
+    return _lab(hidden=True), _lab(hidden=False)
 
 
-def _compare(labs: tuple[Lab, Lab], place: str) -> list[str]:
+@pytest.fixture(scope="module")
+def empty_labs() -> tuple[Lab, Lab]:
+    return _lab(hidden=True, visible=False), _lab(hidden=False, visible=False)
+
+
+def _leaks(labs: tuple[Lab, Lab], place: str, expressions: tuple[str, ...]) -> list[str]:
     leaks = []
-    for expression in THROWING:
+    for expression in expressions:
         sql = PLACES[place].format(e=expression)
         many, none = (lab.run(sql, principal(), BOOK) for lab in labs)
         if (many.status, many.columns, many.rows, many.error) != (none.status, none.columns, none.rows, none.error):
@@ -57,16 +62,28 @@ def _compare(labs: tuple[Lab, Lab], place: str) -> list[str]:
 
 
 def test_no_throwing_expression_tells_of_hidden_rows(labs: tuple[Lab, Lab]) -> None:
-    assert _compare(labs, "where") == []
+    assert _leaks(labs, "where", THROWING) == []
+
+
+def test_nothing_tells_that_there_are_hidden_rows(empty_labs: tuple[Lab, Lab]) -> None:
+    for place in ("where", "union", "and"):
+        assert _leaks(empty_labs, place, UPON_NULL) == []
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("place", sorted(PLACES))
-def test_no_throwing_expression_tells_in_any_place(labs: tuple[Lab, Lab], place: str) -> None:
-    assert _compare(labs, place) == []
+def test_no_throwing_expression_tells_in_any_place(
+    labs: tuple[Lab, Lab], empty_labs: tuple[Lab, Lab], place: str
+) -> None:
+    assert _leaks(labs, place, THROWING + UPON_NULL) == []
+    assert _leaks(empty_labs, place, THROWING + UPON_NULL) == []
 
 
-def test_the_probes_do_throw_when_nothing_is_hidden(labs: tuple[Lab, Lab]) -> None:
-    sample = THROWING[::4]
-    thrown = sum(labs[0].run(PLACES["where"].format(e=e), principal(), OPEN).status == "error" for e in sample)
-    assert thrown >= len(sample) // 2
+def test_the_probes_would_tell_without_guard_and_barrier(
+    labs: tuple[Lab, Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.pipeline.pipeline.guards_of", lambda survey, tables: Guards())
+    for lab in labs:
+        monkeypatch.setattr(lab, "pipeline", Pipeline(PARSER))
+    assert len(_leaks(labs, "where", THROWING)) >= 10

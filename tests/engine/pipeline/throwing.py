@@ -32,7 +32,22 @@ THROWING = (
     "bit_count(t::BIT) >= 0", "get_bit(t::BIT, 0) >= 0", "t::HUGEINT >= 0", "t.upper()::INTEGER >= 0", "greatest(t, 1) >= 0", "nullif(t, 1) IS NULL OR true", "setb::BIT IS NOT NULL",
 )  # fmt: skip
 
+UPON_NULL = (
+    "CASE WHEN t IS NULL THEN 'abc'::INTEGER ELSE 1 END = 1", "CAST(coalesce(region, 'x') AS INTEGER) > 0 OR region = 'emea'", "CASE WHEN region = 'emea' THEN true ELSE 'abc'::INTEGER = 1 END",
+    "'abc'::INTEGER = 1", "id = 'abc'::INTEGER", "id > 9223372036854775807 + id * 0 + 1", "regexp_matches('x', '(')", "strptime('x', '%d') IS NOT NULL", "substring(t, 1, 99999999999) = 'x'",
+    "coalesce(t, 'q')::INTEGER > 0", "id IS NULL AND 'a'::INTEGER = 1", "(id IS NULL)::VARCHAR::INTEGER >= 0", "json_extract(coalesce(t, '{'), '$.a') IS NULL", "[t, 'x'][2]::INTEGER = 1", "region = 'emea' OR 'abc'::INTEGER = 1",
+    "list_transform([t], lambda x: coalesce(x, 'y')::INTEGER)[1] > 0", "t IS NULL AND (SELECT 'abc'::INTEGER) = 1", "EXISTS (SELECT 1 WHERE coalesce(t, 'q')::INTEGER > 0)", "dt >= '2020-99-01'::DATE", "id IN (1, 'x'::INT)",
+)  # fmt: skip
+"""Expressions that throw on constants, or on NULLs such as a guard makes: they tell that hidden rows are there."""
+
 PLACES = {
+    "lateral": "SELECT count(*) FROM s.t, LATERAL (SELECT ({e}) AS probe) x WHERE probe",
+    "union": "SELECT count(*) FROM (SELECT true AS p UNION ALL SELECT ({e}) FROM s.t) WHERE p",
+    "in": "SELECT count(*) FROM s.t WHERE ({e}) IN (SELECT true)",
+    "exists": "SELECT count(*) FROM s.t WHERE EXISTS (SELECT 1 FROM (VALUES (1)) v(one) WHERE {e})",
+    "order": "SELECT id FROM s.t ORDER BY ({e}), id LIMIT 3",
+    "group": "SELECT ({e}) AS g, count(*) FROM s.t GROUP BY 1 HAVING g ORDER BY ALL",
+    "unpivot": "SELECT count(*) FROM (UNPIVOT (SELECT id, ({e})::VARCHAR AS probe FROM s.t) ON probe INTO NAME n VALUE v) WHERE v = 'true'",
     "where": "SELECT count(*) FROM s.t WHERE {e}",
     "derived": "SELECT count(*) FROM (SELECT * FROM s.t) q WHERE {e}",
     "alias": "SELECT count(*) FROM (SELECT ({e}) AS probe FROM s.t) q WHERE probe",
