@@ -49,6 +49,15 @@ _ELEMENTS = {**t.ELEMENT_OIDS, 3807: _JSONB, 1003: _NAME, 1028: _OID, 1561: _BIT
 _ALIASES = {"TIMESTAMP_TZ": "TIMESTAMP WITH TIME ZONE", "TIME_TZ": "TIME WITH TIME ZONE", "DECIMAL": "DECIMAL(18,3)"}
 
 
+def bound_type(oid: int, inferred: str = "") -> str:
+    """The DuckDB type a parameter is bound with: the client's oid says, or else what was inferred; empty if neither."""
+    element = _ELEMENTS.get(oid)
+    if element is not None:
+        kind = _DUCKDB.get(element, "")
+        return f"{kind}[]" if kind else inferred
+    return _DUCKDB.get(oid, inferred)
+
+
 def decode(value: ParameterValue, duckdb_type: str = "") -> Any:
     """What DuckDB is to bind for `value`: None, a `duckdb.Value` of the right type, or a list of elements in one.
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from engine.cache.filesystem import PinnedFileSystem
 from engine.encoder import EncodePlan, ResultColumn, plan, result_columns
 from engine.encoder.copy import CopyOptions, copy_encoder
-from engine.encoder.parameters import ParameterValue, decode
+from engine.encoder.parameters import ParameterValue, bound_type, decode
 from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
 from engine.executor.messages import Request
 from engine.executor.read_ahead import read_ahead
@@ -151,7 +151,7 @@ class Statement:
         key = (request.sql, tuple((p.oid, p.type) for p in request.parameters))
         known = self._shared.described(key)
         if known is None:
-            values = [_example(p.type) if p.data is None else _value(p) for p in request.parameters]
+            values = [_example(p) if p.data is None else _value(p) for p in request.parameters]
             self._check()
             known = self._describe(values)
             self._shared.remember(key, known)
@@ -174,19 +174,27 @@ class Statement:
         request = self._request
         key = (request.sql, tuple((p.oid, p.type) for p in request.parameters))
         values = [_value(p) for p in request.parameters]
-        known = self._shared.described(key)
+        sql = request.sql
         result: duckdb.DuckDBPyConnection | None = None
-        if known is None:
+        if None in values:
+            known = self.columns()
             self._check()
-            result = self._cursor.execute(request.sql, values)
-            known = self._read_columns(result)
-            if not any(p.data is None for p in request.parameters):
-                self._shared.remember(key, known)
+            result = self._cursor.execute(sql, values)
+            if [c.type for c in self._read_columns(result)] != [c.type for c in known]:
+                sql, result = _cast(sql, known), None
+        else:
+            found = self._shared.described(key)
+            if found is None:
+                self._check()
+                result = self._cursor.execute(sql, values)
+                found = self._read_columns(result)
+                self._shared.remember(key, found)
+            known = found
         way = self._encoder(known)
         checks = [(at, check) for at, c in enumerate(known) for name, check in request.checks if c.name == name]
         if way.must_wrap or result is None:
             self._check()
-            result = self._cursor.execute(way.wrap(request.sql), values)
+            result = self._cursor.execute(way.wrap(sql), values)
         announce(known)
         with closing(read_ahead(self._batches(result), self._cursor.interrupt)) as batches:
             for batch in batches:
@@ -232,6 +240,15 @@ class Statement:
             raise Interrupted
 
 
+def _cast(sql: str, columns: Sequence[ResultColumn]) -> str:
+    """`sql` with its columns cast to the types it was described with: a NULL parameter has no type of its own."""
+    cast = ", ".join(
+        f'CAST(c{at} AS {column.type}) AS "{column.name.replace(chr(34), chr(34) * 2)}"'
+        for at, column in enumerate(columns)
+    )
+    return f"SELECT {cast} FROM (\n{sql}\n) AS result({', '.join(f'c{at}' for at in range(len(columns)))})"
+
+
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
@@ -243,8 +260,9 @@ def _value(bound: Any) -> Any:
 _EXAMPLES = {"VARCHAR": "", "BOOLEAN": "t", "DATE": "2000-01-01", "UUID": "0" * 32, "JSON": "null", "BLOB": "\\x"}
 
 
-def _example(kind: str) -> Any:
-    """A value of a DuckDB type, so that a statement can be described before it is bound: NULL has no type."""
+def _example(bound: Any) -> Any:
+    """A value of a parameter's type, so that a statement can be described before it is bound: NULL has no type."""
+    kind = bound_type(bound.oid, bound.type)
     if not kind:
         return ""
     text = _EXAMPLES.get(kind)

@@ -11,6 +11,7 @@ import pytest
 from engine.encoder.parameters import ParameterValue
 from engine.executor.executor import Executor
 from engine.executor.pool import ExecutorSettings
+from engine.pipeline.governed import Parameter
 from governance.errors import (
     ColumnUnknown,
     EngineFailed,
@@ -236,3 +237,23 @@ def test_settings_have_room_for_a_hundred_statements(tmp_path: Path) -> None:
     settings = ExecutorSettings(tmp_path)
     assert settings.workers_per_organization_max * settings.channels_per_worker_max >= 100
     assert Executor.__init__ is not None
+
+
+def test_a_null_parameter_does_not_change_the_described_types(house: Rig) -> None:
+    text = 'SELECT CASE WHEN $1 IS NULL THEN 5 ELSE $1 END AS "a ""b", $2 AS t'
+    facts = {"types": ["BIGINT", "VARCHAR"]}
+    governed = mint(text, parameters=tuple(Parameter(t) for t in facts["types"]))
+    described = house.run(house.executor.describe(governed, [0, 0]))
+    assert [(c.name, c.type) for c in described] == [('a "b', "BIGINT"), ("t", "VARCHAR")]
+    null, seven = ParameterValue(None, 0, 0), ParameterValue(b"7", 0, 0)
+    for first, second, row in ((null, null, ("5", None)), (seven, null, ("7", None)), (seven, seven, ("7", "7"))):
+        answer = house.ask(text, parameters=[first, second], **facts)
+        assert answer.columns == described
+        assert answer.rows == [row]
+
+
+def test_a_clients_own_type_counts_in_describe_as_in_run(house: Rig) -> None:
+    described = house.run(house.executor.describe(mint("SELECT $1 AS a", parameters=(Parameter(""),)), [701]))
+    assert [c.type for c in described] == ["DOUBLE"]
+    answer = house.ask("SELECT $1 AS a", parameters=[ParameterValue(b"1.5", 0, 701)], types=[""])
+    assert answer.columns == described
