@@ -7,46 +7,58 @@ from engine.catalog.emulation.words import RESERVED
 from governance.errors import SyntaxRefused
 
 NESTING_MAX = 60
+_PADDING = 16
+"""End tokens behind the last, so that a look ahead needs no bound."""
 
 
 class TokenCursor:
     """The tokens of one text and a place among them."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = tokens(text)
+        found = tokens(text)
+        end = found[-1]
+        self._tokens = found + [end] * _PADDING
+        self._words = [token.text if token.kind == "name" else "" for token in self._tokens]
+        self._marks = [token.text if token.kind in ("punctuation", "operator") else "" for token in self._tokens]
+        self._last = len(found) - 1
         self._at = 0
         self._depth = 0
 
     def peek(self, ahead: int = 0) -> Token:
         """The token `ahead` of the next one."""
-        return self._tokens[min(self._at + ahead, len(self._tokens) - 1)]
+        place = self._at + ahead
+        return self._tokens[min(self._last, place)]
 
     def take(self) -> Token:
         """The next token, consumed."""
         token = self.peek()
-        self._at += 1
+        if self._at < self._last:
+            self._at += 1
         return token
 
     def is_word(self, *words: str, ahead: int = 0) -> bool:
         """Whether the next token is one of these unquoted words."""
-        token = self.peek(ahead)
-        return token.kind == "name" and token.text in words
+        place = self._at + ahead
+        return place < self._last and self._words[place] in words
 
     def accept_word(self, *words: str) -> bool:
         """Consume this sequence of words if it stands next."""
-        if all(self.is_word(word, ahead=i) for i, word in enumerate(words)):
-            self._at += len(words)
-            return True
-        return False
+        at = self._at
+        if self._words[at] != words[0]:
+            return False
+        if len(words) > 1 and self._words[at + 1 : at + len(words)] != list(words[1:]):
+            return False
+        self._at = at + len(words)
+        return True
 
     def is_mark(self, mark: str, ahead: int = 0) -> bool:
         """Whether the next token is this punctuation or operator."""
-        token = self.peek(ahead)
-        return token.kind in ("punctuation", "operator") and token.text == mark
+        place = self._at + ahead
+        return place < self._last and self._marks[place] == mark
 
     def accept_mark(self, mark: str) -> bool:
         """Consume this mark if it stands next."""
-        if self.is_mark(mark):
+        if self._marks[self._at] == mark:
             self._at += 1
             return True
         return False

@@ -29,6 +29,8 @@ from governance.errors import StatementRefused, TextRefused
 
 _OTHER_PRECEDENCE = 8
 _PRECEDENCE = {"+": 9, "-": 9, "*": 10, "/": 10, "%": 10, "^": 11}
+_MEMBERSHIP = frozenset(("not", "between", "in", "like", "ilike"))
+_IS = frozenset(("is", "isnull", "notnull"))
 _COMPARISONS = frozenset(("=", "<", ">", "<=", ">=", "<>"))
 
 
@@ -67,7 +69,7 @@ class ExpressionParser(TermParser):
 
     def _is(self) -> Expr:
         left = self._comparison()
-        while True:
+        while self._words[self._at] in _IS:
             if self.accept_word("isnull"):
                 left = IsTest(left, "null", negated=False)
             elif self.accept_word("notnull"):
@@ -81,19 +83,18 @@ class ExpressionParser(TermParser):
                     left = IsTest(left, self.take().text, negated)
                 else:
                     raise self.error()
-            else:
-                return left
+        return left
 
     def _comparison(self) -> Expr:
         left = self._membership()
-        while self.peek().kind == "operator" and self.peek().text in _COMPARISONS:
+        while self._marks[self._at] in _COMPARISONS:
             operator = self.take().text
             left = self._quantified_or(operator, left, self._membership)
         return left
 
     def _membership(self) -> Expr:
         left = self.operators(0)
-        while True:
+        while self._words[self._at] in _MEMBERSHIP:
             negated = self.is_word("not") and self.is_word("between", "in", "like", "ilike", ahead=1)
             if negated:
                 self._at += 1
@@ -116,7 +117,8 @@ class ExpressionParser(TermParser):
                 escape = self.operators(0) if self.accept_word("escape") else None
                 left = Like(left, pattern, escape, negated, insensitive)
             else:
-                return left
+                break
+        return left
 
     def _in(self, left: Expr, negated: bool) -> Expr:
         self.expect_mark("(")
@@ -157,15 +159,16 @@ class ExpressionParser(TermParser):
         """An expression of operators that bind more tightly than `floor`."""
         left = self._prefixed()
         while True:
-            if self.accept_word("collate"):
+            word = self._words[self._at]
+            if word == "collate":
+                self._at += 1
                 left = Collate(left, self._qualified())
                 continue
-            if self.is_word("at") and self.is_word("time", ahead=1) and self.is_word("zone", ahead=2):
-                self._at += 3
+            if word == "at" and self.accept_word("at", "time", "zone"):
                 zone = self.operators(12)
                 left = Call(("pg_catalog", "timezone"), (zone, left), position=self.peek().position)
                 continue
-            infix = self._infix()
+            infix = self._infix() if word == "operator" or self._marks[self._at] else None
             if infix is None:
                 return left
             operator, length = infix

@@ -306,7 +306,10 @@ class QueryParser(ExpressionParser):
         return self._query_closes()
 
 
-@lru_cache(maxsize=256)
+CACHED_CHARS_MAX = 8 * 1024
+"""Longer texts are not kept: the memory of caches is bounded by this times their entries."""
+
+
 def parse(text: str) -> Query:
     """The tree of the one query in `text`.
 
@@ -315,7 +318,14 @@ def parse(text: str) -> Query:
         StatementRefused: understood, and not supported.
         TextRefused: past a limit.
     """
+    return _kept(text) if len(text) <= CACHED_CHARS_MAX else _parse(text)
+
+
+def _parse(text: str) -> Query:
     try:
         return QueryParser(text).statement()
     except RecursionError:
         raise TextRefused("The catalog query is nested too deeply.") from None
+
+
+_kept = lru_cache(maxsize=256)(_parse)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.lexer import tokens
-from engine.catalog.emulation.query_grammar import parse
+from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
 from engine.catalog.emulation.tree import Call, Cast, Common, FunctionRef, Query, TableRef
 from engine.catalog.emulation.words import words
 from governance.errors import Refusal
@@ -96,7 +96,6 @@ def _reads_catalog_though_unparsed(text: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=2048)
 def is_catalog_query(text: str) -> bool:
     """Whether this room answers `text`.
 
@@ -105,6 +104,10 @@ def is_catalog_query(text: str) -> bool:
     """
     if not _HINT.search(text):
         return False
+    return _kept(text) if len(text) <= CACHED_CHARS_MAX else _recognized(text)
+
+
+def _recognized(text: str) -> bool:
     found = _Mentions()
     try:
         _walk(parse(text), frozenset(), found)
@@ -116,3 +119,6 @@ def is_catalog_query(text: str) -> bool:
         return True
     known = t.types_by_name()
     return any(name in known and known[name].oid in _TYPES for name in found.types)
+
+
+_kept = lru_cache(maxsize=1024)(_recognized)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.queries import QueryTranslator
-from engine.catalog.emulation.query_grammar import parse
+from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
 from engine.catalog.emulation.values import CatalogRefused, Parameters
 from governance.errors import TextRefused
 
@@ -75,12 +75,11 @@ def translate(text: str, parameter_types: Sequence[int] = ()) -> CatalogStatemen
         Refusal: it does not parse, names what is not there, or is not supported.
     """
     try:
-        return _translate(text, tuple(parameter_types))
+        return (_kept if len(text) <= CACHED_CHARS_MAX else _translate)(text, tuple(parameter_types))
     except RecursionError:
         raise TextRefused("The catalog query is nested too deeply.") from None
 
 
-@lru_cache(maxsize=512)
 def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
     query = parse(text)
     parameters = Parameters(parameter_types)
@@ -102,3 +101,6 @@ def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
         tuple(sorted(translator.relations)),
         tuple(translator.setting_writes),
     )
+
+
+_kept = lru_cache(maxsize=256)(_translate)
