@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
-from engine.pipeline.second_parser import Parse
+from engine.pipeline.second_parser import Parse, Path
+from governance.errors import ParsersDisagree
 
 _PREPARE = (
     "PREPARE serialize AS "
     "SELECT json_serialize_sql($1::VARCHAR, skip_default := true, skip_empty := true, skip_null := true)"
 )
+_EMPTY_SELECT: dict[str, Any] = {
+    "type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": [],
+    "from_table": {"type": "EMPTY", "alias": "", "sample": None, "query_location": 2**64 - 1},
+    "where_clause": None, "group_expressions": [], "group_sets": [], "aggregate_handling": "STANDARD_HANDLING",
+    "having": None, "sample": None, "qualify": None,
+}  # fmt: skip
+"""What `json_serialize_sql` says of a SELECT with nothing in it."""
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -59,3 +68,26 @@ class DuckDBParser:
                 return Parse(tuple(s.type.name for s in self._connection.extract_statements(text)))
             except (duckdb.Error, ValueError, RecursionError):
                 return Parse(failed=True)
+
+    def spell(self, text: str, paths: Sequence[Path]) -> tuple[str, ...]:
+        """DuckDB's text of expressions; see the Protocol."""
+        with self._lock:
+            try:
+                row = self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
+                document = json.loads(row[0] if row else "{}")
+                return tuple(self._spelled(document, path) for path in paths)
+            except (duckdb.Error, ValueError, LookupError, TypeError, RecursionError):
+                raise ParsersDisagree(
+                    "This statement is not understood well enough to run.",
+                    advice="Give the expressions of its SELECT list aliases.",
+                    reason="an expression could not be spelled",
+                ) from None
+
+    def _spelled(self, document: dict[str, Any], path: Path) -> str:
+        item: Any = document["statements"][0]
+        for step in path:
+            item = item[step]
+        statement = {**_EMPTY_SELECT, "select_list": [item]}
+        whole = json.dumps({"error": False, "statements": [{"node": statement, "named_param_map": []}]})
+        row = self._connection.execute("SELECT json_deserialize_sql(?::JSON)", [whole]).fetchone()
+        return str(row[0] if row else "").removeprefix("SELECT ")

@@ -125,6 +125,13 @@ class Pipeline:
         except ParsersDisagree:
             self.disagreements += 1
             raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # A tree of a shape nobody foresaw: refused like everything that is not understood.
+            raise StatementRefused(
+                "This statement is not understood.",
+                advice="Write it in a more common form.",
+                reason=f"{type(error).__name__} while governing",
+            ) from None
         return mint(
             segments=plan.segments,
             kind=plan.kind,
@@ -228,7 +235,12 @@ class Pipeline:
         check_predicates(survey, secured, views=views)
         inserts = group_inserts(source, survey, secured, context.rulebook.policies, context.principal)
         mark = self._lap("classify", mark)
-        filtered = any(s is not None and s.condition for s in secured)
+        filtered = views or work.depth > 0 or any(s is not None and s.condition for s in secured)
+        if filtered and survey.samples_by_vector:
+            raise StatementRefused(
+                "SYSTEM samples are not taken of tables with row filters.",
+                advice="Write TABLESAMPLE bernoulli(10%) or reservoir(100 ROWS).",
+            )
         everything = views or work.depth > 0
         guards = Guards(everything=True) if everything else (guards_of(survey, shown) if filtered else Guards())
         mark = self._lap("guard", mark)
