@@ -21,6 +21,7 @@ from governance.errors import EngineFailed, ResourceExceeded, StatementRefused
 from tests.engine.encoder.rows import connection, data_rows, encoded, rows, taken_apart
 
 Oracle = Callable[[Any], bytes]
+_WIDE = decimal.Context(prec=60)
 
 
 def _decimal(value: decimal.Decimal) -> bytes:
@@ -31,7 +32,9 @@ def _numeric(scale: int) -> Oracle:
     def binary(value: decimal.Decimal) -> bytes:
         from psycopg.types.numeric import DecimalBinaryDumper
 
-        made = bytes(DecimalBinaryDumper(decimal.Decimal).dump(value.quantize(decimal.Decimal(1).scaleb(-scale))))
+        made = bytes(
+            DecimalBinaryDumper(decimal.Decimal).dump(_WIDE.quantize(value, decimal.Decimal(1).scaleb(-scale)))
+        )
         count, weight = int.from_bytes(made[:2]), int.from_bytes(made[2:4], signed=True)
         digits = [made[8 + 2 * i : 10 + 2 * i] for i in range(count)]
         while digits and digits[-1] == b"\0\0":
@@ -68,8 +71,7 @@ def _ints(bits: int) -> st.SearchStrategy[int]:
 
 def _decimals(precision: int, scale: int) -> st.SearchStrategy[decimal.Decimal]:
     units = st.one_of(st.integers(-(10**precision) + 1, 10**precision - 1), st.integers(-999, 999))
-    context = decimal.Context(prec=60)
-    return units.map(lambda n: context.scaleb(decimal.Decimal(n), -scale))
+    return units.map(lambda n: _WIDE.scaleb(decimal.Decimal(n), -scale))
 
 
 _EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - DuckDB's TIMESTAMP has no zone
