@@ -94,9 +94,9 @@ ALLOWED: dict[str, frozenset[str]] = {
         row_to_json to_json"""
     ),
     "values and types": _names(
-        """alias cast_to_type coalesce constant_or_null enum_code enum_first enum_last enum_range enum_range_boundary
+        """cast_to_type coalesce constant_or_null enum_code enum_first enum_last enum_range enum_range_boundary
         gen_random_uuid ifnull nullif pg_typeof switch typeof uuid uuid_extract_timestamp uuid_extract_version uuidv4
-        uuidv7 bit_xor vector_type"""
+        uuidv7 bit_xor"""
     ),
 }
 """Reason class -> functions that compute on their arguments alone."""
@@ -123,6 +123,7 @@ DENIED: dict[str, frozenset[str]] = {
     ),
     "shows statistics of whole tables": _names("stats"),
     "raises errors that quote values": _names("error"),
+    "shows the governed text or how rows are stored": _names("alias vector_type"),
     "waits": _names("sleep_ms pg_sleep"),
     "changes state": _names(
         """checkpoint currval disable_logging disable_profiling enable_logging enable_profiling force_checkpoint nextval

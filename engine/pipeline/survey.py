@@ -134,6 +134,8 @@ class Survey:
     key_names: list[str] = field(default_factory=list)
     """Columns joined by USING."""
     natural: bool = False
+    samples_by_vector: bool = False
+    """Whether a SYSTEM sample is taken: it takes or leaves whole vectors, whose borders tell of hidden rows."""
     opaque: bool = False
     """Whether a set operation's columns cannot be told by name."""
     definitions: dict[str, list[Node | None]] = field(default_factory=dict)
@@ -283,6 +285,7 @@ class Surveyor:
 
     def _select(self, node: Node, scope: Scope) -> None:
         self.survey.selects.append(node)
+        self._sample(node)
         if node.get("from_table"):
             self.table(node["from_table"], scope)
         for item in node.get("select_list", ()):
@@ -308,6 +311,7 @@ class Surveyor:
         if node.get("at_clause"):
             raise _refuse("AT (VERSION or TIMESTAMP) is not accepted: tables have no past here.", node)
         _only(node, _TABLE_FIELDS[kind], _TABLE_COMMON)
+        self._sample(node)
         if kind == "SUBQUERY":
             self._rename_query(node.get("column_name_alias", ()), node["subquery"]["node"])
         else:
@@ -336,10 +340,17 @@ class Surveyor:
             self.survey.shows.add(node["show_type"])
             self.query(node["query"], scope)
 
+    def _sample(self, node: Node) -> None:
+        sample = node.get("sample")
+        if sample and fold(str(sample.get("method", ""))) not in ("reservoir", "bernoulli"):
+            self.survey.samples_by_vector = True
+
     def _base(self, node: Node, scope: Scope) -> None:
         self.survey.base_nodes += 1
         schema, catalog = node.get("schema_name", ""), node.get("catalog_name", "")
-        name = node["table_name"]
+        name = node.get("table_name", "")
+        if not name:
+            raise _refuse("A table has no name.", node)
         if not schema and not catalog and fold(name) in scope:
             if not scope[fold(name)]:
                 raise _refuse("A common table expression is named before it is defined.", node)
@@ -372,6 +383,7 @@ class Surveyor:
 
     def _pivot(self, node: Node, scope: Scope) -> None:
         self.table(node["source"], scope)
+        before = len(self.survey.selects)
         for item in node.get("aggregates", ()):
             self.expression(item, scope)
         self._rename(node.get("unpivot_names", ()))
@@ -387,6 +399,8 @@ class Surveyor:
                 for name in ("star_expr", "expr"):
                     if entry.get(name):
                         self.expression(entry[name], scope)
+        if len(self.survey.selects) != before:  # DuckDB would make column names of the governed text
+            raise _refuse("Sub-queries inside PIVOT are not accepted.", node, "Compute them in a sub-query in FROM.")
 
     def expression(self, node: Node, scope: Scope) -> None:
         """An expression and everything below it."""
@@ -460,7 +474,7 @@ def _table_places(tree: Node) -> list[Place]:
         item = stack.pop()
         if type(item) is dict:
             if item.get("type") == "BASE_TABLE":
-                names = (item.get("catalog_name", ""), item.get("schema_name", ""), item["table_name"])
+                names = (item.get("catalog_name", ""), item.get("schema_name", ""), item.get("table_name", ""))
                 found.append((item.get("query_location", -1), *names))
             stack.extend(v for v in item.values() if type(v) in (dict, list))
         elif type(item) is list:

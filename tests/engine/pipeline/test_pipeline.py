@@ -363,6 +363,32 @@ def test_what_may_throw_is_guarded(lab: Lab, sql: str, guarded: set[str]) -> Non
     assert {c for c in _ALL if f'THEN hd."{c}" END' in text} == guarded
 
 
+def test_samples_by_vector_are_not_taken_of_filtered_tables(lab: Lab) -> None:
+    for sql in ("SELECT id FROM sales.c TABLESAMPLE 50%", "SELECT id FROM sales.c USING SAMPLE 10 PERCENT (system, 1)"):
+        assert refused(lab, sql, principal(), OWN).code == "statement_not_supported"
+        rows(lab, sql, principal())
+    assert len(rows(lab, "SELECT id FROM sales.c TABLESAMPLE reservoir(2 ROWS)", principal(), OWN)) == 2
+    rows(lab, "SELECT id FROM sales.c USING SAMPLE 50% (bernoulli)", principal(), OWN)
+
+
+def test_no_text_of_policies_comes_back_in_names(lab: Lab) -> None:
+    for sql in (
+        "SELECT (SELECT max(id) FROM sales.c)", "SELECT t FROM (SELECT (SELECT max(id) FROM sales.c)) t", "SELECT id IN (SELECT id FROM sales.c) FROM sales.c", "SELECT typeof(t) FROM (SELECT (SELECT max(id) FROM sales.c)) t",
+        "SELECT [(SELECT max(id) FROM sales.c)]", "DESCRIBE SELECT (SELECT max(id) FROM sales.c)", "SELECT sales.c.id + 1 FROM sales.c", "SELECT (SELECT (SELECT max(id) FROM sales.c)) FROM sales.c",
+    ):  # fmt: skip
+        outcome = lab.run(sql, principal(), book(OWN))
+        assert outcome.status == "ok", (sql, outcome.error)
+        shown = repr((outcome.columns, outcome.rows))
+        assert not any(word in shown for word in ("hd.", "hidden base", "org_id", "CAST(1", "CASE WHEN")), shown
+    assert refused(lab, "SELECT alias((SELECT max(id) FROM sales.c))", principal(), OWN).code == "function_not_allowed"
+    assert (
+        refused(
+            lab, "PIVOT sales.c ON region IN ('x') USING max((SELECT max(id) FROM sales.c)), sum(id)", principal(), OWN
+        ).code
+        == "statement_not_supported"
+    )
+
+
 # ---------------------------------------------------------------- conditions, groups, EXPLAIN POLICY
 
 
