@@ -153,6 +153,7 @@ class Execution:
                 encoded = self._job.request.encode(**changes)
             except ValueError:
                 channel.final_at = self._loop.time()
+                worker.unknow(self._ids)
                 raise ResourceExceeded("The statement is too large.", advice="Split it.") from None
             if not self._timers:
                 self._timers.append(self._loop.call_at(self._deadline, self._stop, "deadline"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,10 @@ class WorkerPool:
         Raises:
             EngineFailed: it does not start, or `require_sandbox` is set and a measure is missing.
         """
-        self._settings.spill_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root = self._settings.spill_root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left_behind in root.glob("worker-*"):  # of a node that was killed
+            shutil.rmtree(left_behind, ignore_errors=True)
         worker = self._spawn()
         assert worker.ready is not None  # noqa: S101 - spawn has just set it
         await worker.ready

@@ -31,6 +31,7 @@ from governance.errors import EngineFailed
 
 _LENGTH = struct.Struct(">I")
 _HELLO_BYTES_MAX = 1 << 16
+_HELLO_WAIT_S = 60.0
 _SNAPSHOTS_KNOWN_MAX = 256
 _SOCKET_BUFFER_BYTES = 1 << 20
 _ENVIRONMENT = {
@@ -62,8 +63,8 @@ class WorkerProcess:
     ) -> None:
         self.number = number
         """Its slot, which says its user; free again when it has ended."""
-        self._serial = serial
         self.spec = spec
+        self._spill = spec.spill_root / f"worker-{os.getpid()}-{serial}"
         self.organization: str | None = None
         """The one organization it serves; None before its first lease."""
         self.leases = 0
@@ -92,29 +93,48 @@ class WorkerProcess:
     def start(self) -> None:
         """Start the process; await `ready` for its hello."""
         self.ready = asyncio.get_running_loop().create_task(self._start())
-        self.ready.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self.ready.add_done_callback(self._started)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            self.kill()
 
     async def _start(self) -> None:
+        """Start, tell the settings, hear the hello.
+
+        Raises:
+            EngineFailed: kind `startup`.
+        """
         loop = asyncio.get_running_loop()
-        self._spill = self.spec.spill_root / f"worker-{os.getpid()}-{self._serial}"
+        try:
+            control = self._open()
+            body = json.dumps(self._settings()).encode()
+            async with asyncio.timeout(_HELLO_WAIT_S):
+                await loop.sock_sendall(control, _LENGTH.pack(len(body)) + body)
+                hello = await self._hello(control)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise _not_started(type(error).__name__) from None
+        if "failed" in hello:
+            raise _not_started(str(hello["failed"])[:100])
+        loop.add_reader(control.fileno(), self._gone)
+        self.report = SandboxReport(tuple(Measure(**m) for m in hello["sandbox"]))
+
+    def _open(self) -> socket.socket:
+        """The process with its sockets, and the spill folder it may use. Raises OSError."""
         self._spill.mkdir(mode=0o700, parents=True)
         if self.spec.uid is not None:
             os.chown(self._spill, self.spec.uid, self.spec.uid)
-        mine, theirs = socket.socketpair()
-        blocks_mine, blocks_theirs = socket.socketpair()
-        command = [
-            sys.executable,
-            "-I",
-            "-m",
-            "engine.executor.worker",
-            str(theirs.fileno()),
-            str(blocks_theirs.fileno()),
-        ]
-        try:
+        control, control_theirs = socket.socketpair()
+        self._control = control
+        blocks, blocks_theirs = socket.socketpair()
+        self.door = self._make_door(blocks)
+        control.setblocking(False)
+        inherited = (control_theirs.fileno(), blocks_theirs.fileno())
+        with control_theirs, blocks_theirs:
             # Started on the loop's own thread: PDEATHSIG fires when the starting *thread* ends.
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own interpreter and module
-                command,
-                pass_fds=(theirs.fileno(), blocks_theirs.fileno()),
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-I", "-m", "engine.executor.worker", *map(str, inherited)],
+                pass_fds=inherited,
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -122,29 +142,16 @@ class WorkerProcess:
                 cwd="/",
                 start_new_session=True,
             )
-        finally:
-            theirs.close()
-            blocks_theirs.close()
-        self.door = self._make_door(blocks_mine)
-        mine.setblocking(False)
-        self._control = mine
-        settings = {
-            "confinement": asdict(
-                Confinement(
-                    str(self._spill), self.spec.uid, self.spec.address_space_bytes, self.spec.limits.spill_bytes
-                )
-            ),
-            "limits": asdict(self.spec.limits),
-            "variables": {name: pad.hex() for name, pad in hmac_pads(self.spec.mask_key).items()},
+        return control
+
+    def _settings(self) -> dict[str, Any]:
+        spec = self.spec
+        confinement = Confinement(str(self._spill), spec.uid, spec.address_space_bytes, spec.limits.spill_bytes)
+        return {
+            "confinement": asdict(confinement),
+            "limits": asdict(spec.limits),
+            "variables": {name: pad.hex() for name, pad in hmac_pads(spec.mask_key).items()},
         }
-        body = json.dumps(settings).encode()
-        await loop.sock_sendall(mine, _LENGTH.pack(len(body)) + body)
-        hello = await self._hello(mine)
-        loop.add_reader(mine.fileno(), self._gone)
-        if "failed" in hello:
-            self.kill()
-            raise EngineFailed("The query process could not start.", kind="startup", reason=str(hello["failed"])[:100])
-        self.report = SandboxReport(tuple(Measure(**m) for m in hello["sandbox"]))
 
     async def _hello(self, control: socket.socket) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
@@ -212,6 +219,11 @@ class WorkerProcess:
                 forget.append(i)
         return new, tuple(forget)
 
+    def unknow(self, ids: list[str]) -> None:
+        """A request that would have brought `ids` was never sent: the next one brings them."""
+        for i in ids:
+            self.known.pop(i, None)
+
     def part(self, ids: list[str]) -> None:
         """A statement on `ids` has ended."""
         for i in ids:
@@ -222,37 +234,44 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process now; its channels end with it."""
-        if self.retired and self._process is None:
+        if self.retired:
             return
-        first, self.retired = not self.retired, True
+        self.retired = True
+        loop = asyncio.get_running_loop()
         if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGKILL)
         if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            loop.remove_reader(self._control.fileno())
             self._control.close()
             self._control = None
-            task = asyncio.get_running_loop().create_task(self._reap())
-            self._reaping = task
         if self.door is not None:
             self.door.close()
         for channel in tuple(self._channels):
             channel.close()
-        if first:
-            self._on_exit(self)
+        self._reaping = loop.create_task(self._reap())
+        self._on_exit(self)
 
     async def _reap(self) -> None:
-        process = self._process
+        process, loop = self._process, asyncio.get_running_loop()
         if process is not None:
-            await asyncio.get_running_loop().run_in_executor(None, process.wait)
-        await asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(self._spill, ignore_errors=True))
+            await loop.run_in_executor(None, process.wait)
+        await loop.run_in_executor(None, lambda: shutil.rmtree(self._spill, ignore_errors=True))
         self._exited.set()
 
     async def exited(self) -> None:
-        """Wait until the process is gone and its spill folder removed."""
+        """End it, and wait until the process is gone and its spill folder removed."""
         if self.ready is not None and not self.ready.done():
             self.ready.cancel()
             await asyncio.gather(self.ready, return_exceptions=True)
         self.kill()
-        if self._process is not None:
-            await self._exited.wait()
+        await self._exited.wait()
+
+
+def _not_started(reason: str) -> EngineFailed:
+    return EngineFailed(
+        "The query process could not start.",
+        kind="startup",
+        advice="Retry; if it persists, report it to your administrator.",
+        reason=reason,
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from governance.errors import DeadlineExceeded, ResourceExceeded, TooManyQueries, WorkerLost
+from governance.errors import DeadlineExceeded, EngineFailed, ResourceExceeded, TooManyQueries, WorkerLost
 from tests.engine.executor.rig import Rig, mint, rig
 
 CROSS_JOIN = "SELECT count(*) FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i + b.i = -1"
@@ -186,3 +186,20 @@ def test_stopping_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert list((tmp_path / "spill").iterdir()) == []
+
+
+def test_processes_that_cannot_start_are_told_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rig(tmp_path, memory_bytes=512 << 20, standby=False) as broken:
+        broken.ask("SELECT 1", organization="1")
+        monkeypatch.setattr("engine.executor.worker_process.sys.executable", "/nonexistent/python")
+        with pytest.raises((EngineFailed, WorkerLost)):
+            broken.ask("SELECT 1", organization="2")
+        monkeypatch.undo()
+        assert broken.ask("SELECT 2", organization="2").rows == [("2",)]
+        assert len(broken.executor.pool.workers) == 2
+
+
+def test_spill_of_a_node_that_was_killed_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "spill/worker-1-1/spill-x").mkdir(parents=True)
+    with rig(tmp_path, memory_bytes=512 << 20, standby=False):
+        assert not (tmp_path / "spill/worker-1-1").exists()
