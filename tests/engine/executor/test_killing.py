@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,3 +205,44 @@ def test_spill_of_a_node_that_was_killed_is_swept(tmp_path: Path) -> None:
     (tmp_path / "spill/worker-1-1/spill-x").mkdir(parents=True)
     with rig(tmp_path, memory_bytes=512 << 20, standby=False):
         assert not (tmp_path / "spill/worker-1-1").exists()
+
+
+_NODE = """
+import asyncio, pathlib, sys
+from engine.cache.block_cache import BlockCache, CacheSettings
+from engine.cache.object_store import ObjectStore
+from engine.executor.executor import Executor
+from engine.executor.pool import ExecutorSettings
+async def main(root):
+    cache = BlockCache(CacheSettings(root / "cache", 1 << 20), ObjectStore(str(root)))
+    await cache.start()
+    executor = Executor(ExecutorSettings(root / "spill", memory_bytes=512 << 20, standby=False), None, cache)
+    await executor.start()
+    print(executor.pool.workers[0].pid, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+def test_workers_end_with_a_node_that_was_killed(tmp_path: Path) -> None:
+    node = subprocess.Popen([sys.executable, "-c", _NODE, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert node.stdout is not None
+        pid = int(node.stdout.readline())
+        os.kill(pid, 0)
+    finally:
+        node.kill()
+        node.wait()
+        node.stdout.close()
+    until = time.monotonic() + 20
+    while _lives(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

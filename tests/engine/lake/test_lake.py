@@ -76,7 +76,9 @@ def test_partition_columns_are_marked_typed_and_pruned(lake: Rig) -> None:
     lake.write("hive/t/year=__HIVE_DEFAULT_PARTITION__/place=c'd/f.parquet", "SELECT 0 AS made")
     lake.seen()
     assert lake.lake.tables()["hive", "t"].columns == (
-        Column("made", "INTEGER"), Column("place", "VARCHAR", partition=True), Column("year", "BIGINT", partition=True),
+        Column("made", "INTEGER"),
+        Column("place", "VARCHAR", partition=True),
+        Column("year", "BIGINT", partition=True),
     )  # fmt: skip  -- DuckDB puts partition columns behind the file's, in order of name
     answer = lake.ask("SELECT year, place, made FROM ", TableName("hive", "t"), " ORDER BY made")
     assert answer.rows == [(None, "c'd", "0"), ("2019", "a b", "2019"), ("2020", "a b", "2020")]
@@ -206,3 +208,26 @@ def test_two_hundred_files_in_one_table(lake: Rig) -> None:
 def test_a_snapshot_of_a_table_that_is_gone_is_refused(lake: Rig) -> None:
     with pytest.raises(Refusal):
         lake.run(lake.lake.snapshot(TableName("no", "where")))
+
+
+def test_a_table_larger_than_the_cache_is_read_all_the_same(tmp_path: Path) -> None:
+    with rig(tmp_path, cache_bytes=2 << 20, memory_bytes=512 << 20, standby=False) as tiny:
+        tiny.write("s/t.parquet", "SELECT i, hash(i) AS h, hash(i + 1) AS g FROM range(1000000) t(i)")
+        tiny.seen()
+        for organization in ("1", "2"):
+            answer = tiny.ask("SELECT count(*), max(i) FROM ", TableName("s", "t"), organization=organization)
+            assert answer.rows == [("1000000", "999999")]
+        assert tiny.cache.status().bytes_held <= 2 << 20
+        assert tiny.cache.status().evictions > 0
+
+
+def test_statements_of_one_worker_share_what_the_node_hands_it(lake: Rig) -> None:
+    lake.write("share/t.parquet", "SELECT i, hash(i) AS h FROM range(2000000) t(i)")
+    lake.seen()
+    table = TableName("share", "t")
+
+    async def together() -> list[list[tuple[str | None, ...]]]:
+        answers = await asyncio.gather(*(lake.ask_async("SELECT sum(h % 1000) FROM ", table) for _ in range(16)))
+        return [answer.rows for answer in answers]
+
+    assert len({tuple(rows) for rows in lake.run(together())}) == 1
