@@ -13,7 +13,19 @@ from dataclasses import dataclass, field
 from governance.errors import AttributeMissing
 from governance.filter_grammar import FUNCTIONS, Node, parse_filter, refuse, walk
 from governance.sql_literals import fits, identifier, literal_of, text_literal
-from governance.sql_types import BOOLEAN, NUMBER, TEXT, UNTYPED, comparable, is_date_like, is_text, normal
+from governance.sql_types import (
+    BOOLEAN,
+    FLOATS,
+    NUMBER,
+    TEXT,
+    UNTYPED,
+    comparable,
+    decimal_shape,
+    is_date_like,
+    is_integer,
+    is_text,
+    normal,
+)
 from governance.tables import Table
 
 
@@ -167,6 +179,10 @@ class _Binder:
         source, target = self.type_of(inner), node.text
         sql = self.expression(inner, source)
         if node.kind == "try_cast":
+            if self.table is not None and not (is_text(target) or source in (UNTYPED, NUMBER) or _plain(source)):
+                raise refuse(
+                    "TRY_CAST from this type can fail on a value; take text, a number or a truth value", node.at
+                )
             return f"TRY_CAST({sql} AS {target})"
         if target != "VARCHAR":
             raise refuse("a cast to this type can fail on a value; use TRY_CAST", node.at)
@@ -202,6 +218,11 @@ class _Binder:
                 raise refuse("a date or timestamp is expected here", node.at)
             return self.expression(node, type_)
         return self.text(node)
+
+
+def _plain(type_: str) -> bool:
+    """Text, numbers and truth values: from others (dates, times) DuckDB 1.5.5's TRY_CAST may fail instead of NULL."""
+    return is_text(type_) or is_integer(type_) or type_ in FLOATS or type_ == BOOLEAN or bool(decimal_shape(type_))
 
 
 def placeholders(tree: Node) -> tuple[str, ...]:
