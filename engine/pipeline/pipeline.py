@@ -250,7 +250,10 @@ class Pipeline:
             for item, table, copy in zip(found, secured, inner, strict=True)
         ]
         splice = Splice(source, survey, context.catalog.environment)
-        headers, aliases = header_inserts(source, tree, splice.places, self._parser)
+        headers: dict[int, str] = {}
+        aliases: frozenset[str] = frozenset()
+        if survey.names_by_text:
+            headers, aliases = header_inserts(source, tree, splice.places, self._parser)
         segments = splice.segments(relations, {**headers, **inserts})
         mark = self._lap("splice", mark)
         splice.verify(self._parser, tree, headers, aliases)

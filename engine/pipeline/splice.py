@@ -235,22 +235,27 @@ def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, 
     if type(mine) is dict:
         if type(final) is not dict:
             return False
-        at = mine.get("query_location", -1)
+        at: int = mine.get("query_location", -1)
         if at in places and mine.get("type") == "BASE_TABLE":
             return _stands_for(mine, final, places[at])
-        keys = mine.keys() - {"query_location"}
-        named = keys | {"alias"} if "class" in mine and final.get("alias") in aliases else keys
-        if final.keys() - {"query_location"} not in (keys, named):
-            return False
         if at in drops and mine.get("class") == "COLUMN_REF":
             mine = {**mine, "column_names": mine["column_names"][drops[at] :]}
-        return all(_same(mine[key], final[key], places, drops, aliases) for key in keys)
+        for key, value in mine.items():
+            if key == "query_location":
+                continue
+            other = final.get(key)
+            if type(value) in (dict, list):
+                if not _same(value, other, places, drops, aliases):
+                    return False
+            elif value != other or type(value) is not type(other):
+                return False
+        more = len(final) - ("query_location" in final) - len(mine) + ("query_location" in mine)
+        named = "class" in mine and "alias" not in mine and final.get("alias") in aliases
+        return more == 0 or (more == 1 and named)
     if type(mine) is list:
-        return (
-            type(final) is list
-            and len(mine) == len(final)
-            and all(_same(one, two, places, drops, aliases) for one, two in zip(mine, final, strict=True))
-        )
+        if type(final) is not list or len(mine) != len(final):
+            return False
+        return all(_same(one, two, places, drops, aliases) for one, two in zip(mine, final, strict=True))
     return type(mine) is type(final) and bool(mine == final)
 
 

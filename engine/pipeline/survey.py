@@ -134,6 +134,8 @@ class Survey:
     key_names: list[str] = field(default_factory=list)
     """Columns joined by USING."""
     natural: bool = False
+    names_by_text: bool = False
+    """Whether an item of a SELECT list holds a name that the splice may change: DuckDB names columns by text."""
     samples_by_vector: bool = False
     """Whether a SYSTEM sample is taken: it takes or leaves whole vectors, whose borders tell of hidden rows."""
     opaque: bool = False
@@ -289,7 +291,11 @@ class Surveyor:
         if node.get("from_table"):
             self.table(node["from_table"], scope)
         for item in node.get("select_list", ()):
+            tables, columns = len(self.survey.tables), len(self.survey.columns)
             self.expression(item, scope)
+            added = self.survey.columns[columns:]
+            long = any(len(column["column_names"]) > 2 for column in added) and item["class"] != "COLUMN_REF"
+            self.survey.names_by_text |= long or len(self.survey.tables) > tables
             if item.get("alias"):
                 self.survey.define(item["alias"], item)
             elif item["class"] == "COLUMN_REF" and len(item["column_names"]) > 1:
