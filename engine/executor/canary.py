@@ -1,0 +1,84 @@
+"""The start-up canary: does the installed DuckDB still keep what row security relies on.
+
+The barrier (`OFFSET 0`), the CASE guard and the switched-off statistics are properties of an implementation, not of a
+standard. Twin tables that differ only in hidden rows are asked the same questions; a node whose twins answer
+differently refuses to serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+
+from engine.catalog.view import PrincipalCatalog
+from engine.executor.second_parser import DuckDBParser
+from engine.pipeline.pipeline import Pipeline
+from governance.policies import Mask, MaskFunction, RowFilter
+from governance.principals import Principal
+from governance.roles import Role
+from governance.rulebook import Rulebook
+from governance.scopes import BUNDLES
+from governance.tables import Column, Table, TableName
+
+_NAME = TableName("canary", "t")
+_TABLE = Table(
+    _NAME,
+    (
+        Column("id", "INTEGER"), Column("org", "INTEGER"), Column("amount", "DECIMAL(12,2)"), Column("word", "VARCHAR"),
+        Column("secret", "VARCHAR"), Column("moment", "TIMESTAMP"),
+    ),
+)  # fmt: skip
+_VISIBLE = (
+    "SELECT i * 2 AS id, 1 AS org, 1.00 AS amount, '1' AS word, '11' || i AS secret, TIMESTAMP '2020-01-01' AS moment"
+)
+_HIDDEN = (
+    "SELECT i * 2 + 1, 2, 9999999999.99, 'HIDDEN', 'HIDDEN' || i, TIMESTAMP '290000-01-01' FROM range({rows}) r(i)"
+)
+_PROBES = (
+    "SELECT count(*) FROM canary.t WHERE amount::SMALLINT >= 0",
+    "SELECT count(*) FROM canary.t WHERE [word]::INTEGER[] IS NOT NULL",
+    "SELECT count(*) FROM canary.t WHERE {'a': word}::STRUCT(a INTEGER) IS NOT NULL",
+    "SELECT count(*) FROM canary.t WHERE epoch_ns(moment) <> 1",
+    "SELECT count(*) FROM canary.t WHERE moment::TIMESTAMP_NS IS NOT NULL",
+    "SELECT count(*) FROM canary.t WHERE list_filter([word], lambda x: x::INTEGER > 0) IS NOT NULL",
+    "SELECT count(*) FROM canary.t WHERE CASE WHEN word IS NULL THEN 'x'::INTEGER = 1 ELSE true END",
+    "SELECT count(*) FROM (SELECT true AS p UNION ALL SELECT amount::SMALLINT > 0 FROM canary.t) WHERE p",
+    "SELECT count(*), sum(amount), min(secret), max(word), max(moment) FROM canary.t",
+    "SELECT count(*) FROM canary.t WHERE secret LIKE '1%' OR word = 'HIDDEN'",
+    "SELECT id FROM canary.t WHERE id = 4 AND id::TINYINT > 0",
+    "SELECT id, secret FROM canary.t ORDER BY secret DESC, id LIMIT 3",
+)
+
+
+def canary(hidden_rows: int = 60_000) -> list[str]:
+    """The probes that answer differently over the twins; empty when the installed DuckDB may be relied on."""
+    parser = DuckDBParser()
+    try:
+        twins = [list(_answers(parser, hidden_rows)), list(_answers(parser, 0))]
+    finally:
+        parser.close()
+    return [probe for probe, one, two in zip(_PROBES, *twins, strict=True) if one != two]
+
+
+def _answers(parser: DuckDBParser, hidden_rows: int) -> Iterator[object]:
+    who = Principal("canary", "canary", "1", Role.ANALYST, frozenset(BUNDLES["read_only"]), "canary", "canary")
+    rules = Rulebook(
+        "canary", 1, "2020-01-01T00:00:00+00:00", "1", (("1", "canary"),), (("canary", "1"),),
+        policies=(
+            RowFilter("f", "f", _NAME, "org = {org_id}"),
+            Mask("m", "m", _NAME, "secret", MaskFunction.PARTIAL, 2),
+        ),
+    )  # fmt: skip
+    catalog = PrincipalCatalog({_NAME.key: _TABLE}, rules, who)
+    pipeline = Pipeline(parser)
+    with duckdb.connect(":memory:", config={"threads": "1"}) as db:
+        db.execute("SET disabled_optimizers='statistics_propagation'")
+        rows = f"{_VISIBLE} FROM range(2000) r(i) UNION ALL {_HIDDEN.format(rows=hidden_rows)}"
+        db.execute(f"CREATE TABLE twin AS SELECT * FROM ({rows}) ORDER BY hash(id)")
+        for probe in _PROBES:
+            text = pipeline.govern(probe, who, catalog, rules).sql(lambda _: "twin")
+            try:
+                yield db.execute(text).fetchall()
+            except duckdb.Error as error:
+                yield type(error).__name__

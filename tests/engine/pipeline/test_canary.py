@@ -1,0 +1,17 @@
+"""The start-up canary is quiet on the pinned DuckDB, and sings when what it watches is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.executor.canary import canary
+from engine.pipeline.guard import Guards
+
+
+def test_the_installed_duckdb_keeps_the_twins_alike() -> None:
+    assert canary() == []
+
+
+def test_it_sings_without_guard_and_barrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.pipeline.pipeline.guards_of", lambda survey, tables: Guards())
+    assert canary() != []
