@@ -460,12 +460,22 @@ def _reads(node: Node) -> Iterable[Node]:
             stack.extend(item)
 
 
-def guards_of(survey: Survey, tables: Iterable[Table]) -> Guards:
-    """What to guard in every filtered table of the statement. `tables` carry the types that are shown."""
+def _columns_of(tables: Iterable[Table]) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {}
     for table in tables:
         for column in table.columns:
             columns.setdefault(fold(column.name), []).append(column.type)
+    return columns
+
+
+def cannot_fail(node: Node, survey: Survey, tables: Iterable[Table]) -> bool:
+    """Whether an expression gives a value or NULL on every row; `tables` carry the types that are shown."""
+    return _Prover(survey, _columns_of(tables)).expression(node) is not None
+
+
+def guards_of(survey: Survey, tables: Iterable[Table]) -> Guards:
+    """What to guard in every filtered table of the statement. `tables` carry the types that are shown."""
+    columns = _columns_of(tables)
     if survey.opaque and survey.conditions:
         return Guards(everything=True, barrier=True)
     if any(star.get("columns") or star.get("expr") or star.get("unpacked") for star in survey.stars):

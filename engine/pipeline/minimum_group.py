@@ -10,15 +10,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.pipeline import functions
+from engine.pipeline.guard import cannot_fail
 from engine.pipeline.relation import SecuredTable
 from engine.pipeline.splice import Source
-from engine.pipeline.survey import Node, Survey
+from engine.pipeline.survey import Node, Survey, children
 from governance.errors import PermissionRefused
 from governance.masks import binds
 from governance.policies import MinimumGroup, Policy
 from governance.principals import Principal
-from governance.tables import fold
+from governance.tables import Table, fold
 
+FIGURES = frozenset(
+    {
+        "count",
+        "count_star",
+        "sum",
+        "avg",
+        "mean",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "variance",
+        "var_pop",
+        "var_samp",
+    }
+    | {"approx_count_distinct"}
+)
+"""Aggregates that show a figure of the group rather than the value of one of its rows."""
+_PLAIN = frozenset({"COLUMN_REF", "CONSTANT"})
 _AFTER_GROUP = frozenset(
     {"having", "window", "qualify", "order", "limit", "offset", "union", "except", "intersect", "using", "fetch"}
 )
@@ -44,7 +63,7 @@ def group_inserts(
     Raises:
         PermissionRefused: the statement is not a plain aggregate over such a table.
     """
-    sizes: dict[int, tuple[str, int]] = {}
+    sizes: dict[int, tuple[str, int, Table]] = {}
     for i, table in enumerate(secured):
         if table is None:
             continue
@@ -54,14 +73,14 @@ def group_inserts(
             if isinstance(p, MinimumGroup) and p.table.key == table.table.name.key and binds(p, principal)
         ]
         if rules:
-            sizes[i] = (str(table.table.name), max(rules))
+            sizes[i] = (str(table.table.name), max(rules), table.shown)
     inserts: dict[int, str] = {}
-    for i, (name, size) in sizes.items():
+    for i, (name, size, shown) in sizes.items():
         ref = survey.tables[i]
         select = next((s for s in survey.selects if _reads(s, ref.at)), None)
         if select is None:
             raise _refuse(name, size, "it stands in a join, PIVOT, SUMMARIZE or another form")
-        _check_select(select, name, size)
+        _check_select(select, name, size, survey, shown)
         inserts |= _having(source, ref.at, size)
     return inserts
 
@@ -71,16 +90,38 @@ def _reads(select: Node, at: int) -> bool:
     return table.get("type") == "BASE_TABLE" and table.get("query_location") == at and not table.get("sample")
 
 
-def _check_select(select: Node, name: str, size: int) -> None:
-    if select.get("sample") or select.get("aggregate_handling") != "STANDARD_HANDLING":
-        raise _refuse(name, size, "SAMPLE and GROUP BY ALL are not accepted")
-    grouped = bool(select.get("group_expressions"))
-    found = [c for item in select.get("select_list", ()) for c in _calls(item)]
-    if any(c.get("filter") or c["class"] == "WINDOW" for c in found):
+def _check_select(select: Node, name: str, size: int, survey: Survey, shown: Table) -> None:
+    """Only figures over groups leave: no aggregate that shows a row's value, nothing that can fail on a single row."""
+    if select.get("sample") or select.get("aggregate_handling") != "STANDARD_HANDLING" or select.get("qualify"):
+        raise _refuse(name, size, "SAMPLE, QUALIFY and GROUP BY ALL are not accepted")
+    grouped = select.get("group_expressions", ())
+    calls = _calls([select.get(part) for part in ("select_list", "having", "modifiers")])
+    if any(c.get("filter") or c["class"] == "WINDOW" for c in calls):
         raise _refuse(name, size, "FILTER and window functions are not accepted")
-    aggregate = any(fold(c["function_name"]) in functions.AGGREGATES for c in found)
-    if not grouped and not aggregate:
+    aggregates = [c for c in calls if fold(c["function_name"]) in functions.AGGREGATES]
+    if not grouped and not aggregates:
         raise _refuse(name, size, "rows of their own are not shown")
+    if any(fold(c["function_name"]) not in FIGURES for c in aggregates):
+        raise _refuse(name, size, "only " + ", ".join(sorted(FIGURES - {"count_star"})) + " are accepted")
+    if any(argument["class"] not in _PLAIN for c in aggregates for argument in c.get("children", ())):
+        raise _refuse(name, size, "aggregates take plain columns")
+    if any(key["class"] not in _PLAIN for key in grouped):
+        raise _refuse(name, size, "groups are made by plain columns")
+    for item in select.get("select_list", ()):
+        if item["class"] not in _PLAIN and not _over_groups(item):
+            raise _refuse(name, size, "what is shown is a column of the group or a figure over it")
+    where = select.get("where_clause")
+    if where and not cannot_fail(where, survey, [shown]):
+        raise _refuse(name, size, "WHERE holds something that may fail on a row")
+
+
+def _over_groups(node: Node) -> bool:
+    """Whether an expression reads columns only through aggregates."""
+    if node["class"] == "FUNCTION" and fold(node["function_name"]) in FIGURES:
+        return True
+    if node["class"] in ("COLUMN_REF", "STAR", "SUBQUERY", "LAMBDA", "POSITIONAL_REFERENCE"):
+        return False
+    return all(_over_groups(child) for child in children(node))
 
 
 def _calls(node: Any) -> list[Mapping[str, Any]]:
@@ -115,4 +156,5 @@ def _having(source: Source, at: int, size: int) -> dict[int, str]:
             break
     if start is None:
         return {end: f" HAVING {test} "}
-    return {start: f" {test} AND (", end: ") "}
+    # CASE, so that the client's condition is not evaluated on groups that are too small.
+    return {start: f" CASE WHEN {test} THEN (", end: ") END "}

@@ -440,7 +440,7 @@ def test_minimum_group_size_shows_only_large_groups(lab: Lab) -> None:
     assert rows(lab, "SELECT region, count(*) FROM sales.c GROUP BY region ORDER BY 1", principal(), rule) == [
         ("emea", 2)
     ]
-    assert rows(lab, "SELECT region FROM sales.c GROUP BY region HAVING max(id) > 2 OR true", principal(), rule) == [
+    assert rows(lab, "SELECT region FROM sales.c GROUP BY region HAVING sum(id) > 2 OR true", principal(), rule) == [
         ("emea",)
     ]
     assert rows(lab, "SELECT sum(bal) FROM sales.c WHERE id = 1", principal(), rule) == []
@@ -450,6 +450,11 @@ def test_minimum_group_size_shows_only_large_groups(lab: Lab) -> None:
     for sql in (
         "SELECT * FROM sales.c", "SELECT count(*) FROM sales.c a, sales.c b", "SELECT count(*) FILTER (WHERE id = 1) FROM sales.c", "SUMMARIZE sales.c",
         "SELECT sum(bal) OVER () FROM sales.c", "PIVOT sales.c ON region IN ('emea') USING sum(bal)",
+        "SELECT list(id) FROM sales.c", "SELECT max(bal) FROM sales.c", "SELECT string_agg(region, ',') FROM sales.c",
+        "SELECT sum(CASE WHEN id = 1 THEN bal END) FROM sales.c", "SELECT upper(region) AS d, count(*) FROM sales.c GROUP BY d",
+        "SELECT sum(bal) FROM sales.c WHERE (CASE WHEN bal > 5 THEN 'x' ELSE '1' END)::INT > 0",
+        "SELECT count(*) FROM sales.c GROUP BY region HAVING any_value(bal) > 3", "SELECT region FROM sales.c GROUP BY region ORDER BY max(bal)",
+        "SELECT count(*), (SELECT list(id) FROM sales.c) FROM sales.c",
     ):  # fmt: skip
         assert refused(lab, sql, principal(), rule).code == "permission_denied"
 
