@@ -20,6 +20,7 @@ from engine.catalog.lake import Lake
 from engine.catalog.view import PrincipalCatalog
 from engine.control_link import ControlLink, ControlLinkFailed
 from engine.encoder import pg_type
+from engine.executor.canary import check_engine
 from engine.executor.executor import Executor
 from engine.executor.pool import ExecutorSettings
 from engine.executor.second_parser import DuckDBParser
@@ -155,6 +156,7 @@ class Node:
         settings = self._settings
         settings.node_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
+            await asyncio.to_thread(check_engine)
             await self._started_with(self.audit.start(), self.audit.stop)
             await self._started_with(self._page.start(), self._page.stop)
             await self._started_with(self._cache.start(), self._cache.stop)

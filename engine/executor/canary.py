@@ -14,6 +14,7 @@ import duckdb
 from engine.catalog.view import PrincipalCatalog
 from engine.executor.second_parser import DuckDBParser
 from engine.pipeline.pipeline import Pipeline
+from governance.errors import EngineFailed
 from governance.policies import Mask, MaskFunction, RowFilter
 from governance.principals import Principal
 from governance.roles import Role
@@ -49,6 +50,22 @@ _PROBES = (
     "SELECT id FROM canary.t WHERE id = 4 AND id::TINYINT > 0",
     "SELECT id, secret FROM canary.t ORDER BY secret DESC, id LIMIT 3",
 )
+
+
+def check_engine() -> None:
+    """Refuse to go on when the canary sings.
+
+    Raises:
+        EngineFailed: twins answered differently; `reason` says to how many probes.
+    """
+    broken = canary()
+    if broken:
+        raise EngineFailed(
+            "The installed DuckDB does not keep row security: the node does not serve.",
+            kind="startup",
+            advice="Install the pinned version of DuckDB.",
+            reason=f"{len(broken)} canary probes answered differently over twins",
+        )
 
 
 def canary(hidden_rows: int = 60_000) -> list[str]:
