@@ -5,7 +5,7 @@ EXPLAIN POLICY [FOR KEY 'name' | FOR USER 'e-mail'] <statement>
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.pipeline.authorize import manages_policies
@@ -14,6 +14,7 @@ from engine.pipeline.splice import Segments
 from engine.pipeline.text_gate import Token, scan
 from governance.audit_record import PolicyVerdict
 from governance.errors import NotFound, PermissionRefused, Refusal, StatementRefused, SyntaxRefused
+from governance.policies import SHARED
 from governance.principals import Principal
 from governance.rulebook import Key, Rulebook
 from governance.scopes import BUNDLES
@@ -112,6 +113,21 @@ def plain_explain(text: str, tokens: tuple[Token, ...], principal: Principal) ->
     return " ".join(t.text for t in tokens[:at]) + " ", behind, rest
 
 
+def check_plan(secured: Iterable[SecuredTable], principal: Principal, rulebook: Rulebook) -> None:
+    """A plan of a filtered table that several organizations share counts the rows of all of them.
+
+    Raises:
+        PermissionRefused: the principal manages the policies of one organization only.
+    """
+    if principal.operator:
+        return
+    if any(t.condition and rulebook.owner_of(t.table.name.schema) == SHARED for t in secured):
+        raise PermissionRefused(
+            "EXPLAIN of a filtered table in a shared schema is for the operator: plans tell about everybody's rows.",
+            advice="Use EXPLAIN POLICY.",
+        )
+
+
 def report(
     verdicts: Sequence[PolicyVerdict],
     secured: Sequence[SecuredTable],
@@ -119,8 +135,12 @@ def report(
     refusal: Refusal | None,
     *,
     manager: bool,
+    operator: bool,
 ) -> str:
-    """The answer as a SELECT over VALUES of text literals; filters and the governed SQL for managers only."""
+    """The answer as a SELECT over VALUES of text literals; filters and the governed SQL for managers only.
+
+    A refusal's inner reason tells whether a foreign table exists, so only a manager of the operator's is told it.
+    """
     rows: list[tuple[str, ...]] = [
         ("verdict", v.policy, v.kind, v.table, v.column, v.effect, v.reason if manager else "", "") for v in verdicts
     ]
@@ -133,7 +153,7 @@ def report(
             for column, mask in table.masks.items()
         ]
     if refusal is not None:
-        reason = refusal.reason if manager else refusal.message
+        reason = refusal.reason if manager and operator else refusal.message
         rows.append(("refusal", "", refusal.code, "", "", "denied", reason, refusal.advice))
     if manager and segments:
         sql = "".join(s if isinstance(s, str) else identifier(str(s)) for s in segments)

@@ -183,6 +183,8 @@ class Pipeline:
         mark = self._lap("parse", mark)
         kind = kind or {"summarize": "summarize", "describe": "describe", "desc": "describe"}.get(lead, "select")
         segments, survey, shown = self._statement(text, tokens, tree, work, mark)
+        if kind == "explain":
+            explain.check_plan(work.secured.values(), context.principal, context.rulebook)
         masks = [m for s in work.secured.values() for m in s.masks.values()]
         if any(m.function is MaskFunction.HMAC for m in masks):
             _check_key(context.rulebook, kind)
@@ -324,7 +326,12 @@ class Pipeline:
         except Refusal as error:
             refusal = error
         table = explain.report(
-            verdicts, plan.secured if plan else (), plan.segments if plan else (), refusal, manager=request.manager
+            verdicts,
+            plan.secured if plan else (),
+            plan.segments if plan else (),
+            refusal,
+            manager=request.manager,
+            operator=principal.operator,
         )
         return mint(
             segments=(table,),

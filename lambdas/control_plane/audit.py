@@ -27,6 +27,8 @@ from lambdas.control_plane.models import (
 from lambdas.control_plane.resolver import ThreadedResolver
 
 CHUNK = 500
+_REASONS = frozenset({"error_reason", "verdicts", "reason"})
+
 SCANNED_MAX = 20_000
 """Events looked at for one page; a page may be short and still have a next."""
 
@@ -99,7 +101,8 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             text=text,
         )
         found = desk.queries.search(filters, cursor, limit)
-        return Page(items=list(found.records), next=found.next or None)
+        records = found.records if caller.reaches_all else tuple(without_foreign(r) for r in found.records)
+        return Page(items=list(records), next=found.next or None)
 
     @app.get("/v1/environments/<env>/audit/admin", tags=["audit"], summary="Administrative events of the chain")
     def list_events(
@@ -150,6 +153,20 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             if broken
             else None,
         )
+
+
+def without_foreign(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as an organization may read it: a foreign table is as missing to its auditors as to its analysts."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: told(v) if name in _REASONS else v for name, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [told(v) for v in value]
+        return value.replace("cross_organization", "missing") if isinstance(value, str) else value
+
+    shown: dict[str, Any] = told(record)
+    return shown
 
 
 def _walk(reader: ControlReader, env: str, after: int, *, newest_first: bool) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from governance import chain
+from lambdas.control_plane.audit import without_foreign
 from tests.control_plane.conftest import Api
 
 ADMIN = "/v1/environments/production/audit/admin"
@@ -107,3 +108,17 @@ def test_the_query_audit_is_searched_within_environment_and_organization(api: Ap
         api.ok("GET", QUERIES, organization=wanted, key=auditor)
         assert api.search.asked[-1].organization == "1"
     assert api.refused(422, "GET", QUERIES, since="x") == "invalid_request"
+
+
+def test_h14_an_auditor_of_another_organization_is_not_told_of_foreign_tables() -> None:
+    record = {
+        "sql": "SELECT 'cross_organization'",
+        "error_reason": "view globex.peek: cross_organization",
+        "verdicts": [{"policy": "table_unknown", "reason": "cross_organization"}],
+    }
+    missing = {
+        **record,
+        "error_reason": "view globex.peek: missing",
+        "verdicts": [{"policy": "table_unknown", "reason": "missing"}],
+    }
+    assert without_foreign(record) == without_foreign(missing) == missing

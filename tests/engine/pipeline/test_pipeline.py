@@ -550,3 +550,23 @@ def test_result_checks_name_plainly_selected_masked_columns(lab: Lab) -> None:
         ("bal", "null"),
     )
     assert lab.govern("SELECT id AS ssn, ssn FROM sales.c", principal(), rules).masked_values == ()
+
+
+def test_h14_explain_policy_tells_only_the_operator_that_a_foreign_table_exists(lab: Lab) -> None:
+    text = "EXPLAIN POLICY SELECT * FROM {}"
+    told = {}
+    for organization in ("1", "2"):
+        manager = principal(Role.ADMIN, organization, scopes=BUNDLES["admin"], operator=organization == "1")
+        foreign = "globex.secret" if organization == "1" else "acme.secret"
+        told[organization] = [
+            repr(rows(lab, text.format(name), manager)).replace(name, "T") for name in (foreign, foreign + "s")
+        ]
+    assert "cross_organization" in told["1"][0]
+    assert "cross_organization" not in repr(told["2"])
+
+
+def test_h14_the_plan_of_a_shared_filtered_table_is_for_the_operator(lab: Lab) -> None:
+    manager = principal(Role.ADMIN, "2", scopes=BUNDLES["admin"])
+    rule = RowFilter("f", "own", TableName("shared", "r"), "{org_id} = '2'")
+    assert refused(lab, "EXPLAIN SELECT * FROM shared.r", manager, rule).code == "permission_denied"
+    assert lab.govern("EXPLAIN SELECT * FROM shared.r", manager, book()).kind == "explain"
