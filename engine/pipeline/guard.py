@@ -12,7 +12,7 @@ statement must agree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.pipeline import functions
 from engine.pipeline.survey import Node, Survey, children
@@ -51,6 +51,18 @@ _TOTAL_TESTS = frozenset({"~~", "!~~", "~~*", "!~~*", "contains", "starts_with",
 _TOTAL_LENGTHS = frozenset({"length", "len", "strlen", "char_length", "character_length"})
 _TOTAL_CALENDAR = frozenset({"year", "month", "day", "quarter", "dayofweek", "dayofyear", "isodow"})
 _CALENDAR_PARTS = frozenset({"year", "month", "day", "quarter", "dow", "doy", "isodow", "decade", "century"})
+DICTIONARY_SAFE = (
+    frozenset(_TOTAL_TEXT) | _TOTAL_TESTS | _TOTAL_LENGTHS | _TOTAL_CALENDAR | functions.AGGREGATES
+    | functions.ALLOWED["windows"]
+    | {"+", "-", "*", "/", "//", "%", "concat", "concat_ws", "list_value", "struct_pack", "row"}
+)  # fmt: skip
+"""Functions that never fail, or that DuckDB knows may fail.
+
+DuckDB runs a function once over the dictionary of a dictionary-encoded column, hidden rows' values included, when it
+believes that the function cannot fail; for some that can, it believes so wrongly (`hamming`, `epoch_ns`, lambdas, ...).
+What any function outside this list reads is sealed: copied out of the dictionary.
+"""
+
 TOTAL_FUNCTIONS = frozenset(_TOTAL_TEXT) | _TOTAL_TESTS | _TOTAL_LENGTHS | _TOTAL_CALENDAR
 """Scalar functions proven to give a value or NULL for every value of the argument types they are allowed with."""
 
@@ -81,10 +93,20 @@ class Guards:
     names: frozenset[str] = frozenset()
     barrier: bool = False
     """Whether conditions must stay outside the secured relations."""
+    sealed: frozenset[str] = frozenset()
+    """Folded names of columns whose values must be copied out of the storage's dictionaries."""
+    all_sealed: bool = False
 
     def covers(self, column: str) -> bool:
         """Whether a column of this name is to be guarded."""
         return self.everything or fold(column) in self.names
+
+    def seals(self, column: str) -> bool:
+        """Whether a column of this name is to be sealed."""
+        return self.all_sealed or fold(column) in self.sealed
+
+
+EVERYTHING = Guards(everything=True, barrier=True, all_sealed=True)
 
 
 @dataclass(slots=True)
@@ -474,58 +496,69 @@ def cannot_fail(node: Node, survey: Survey, tables: Iterable[Table]) -> bool:
 
 
 def guards_of(survey: Survey, tables: Iterable[Table]) -> Guards:
-    """What to guard in every filtered table of the statement. `tables` carry the types that are shown."""
-    columns = _columns_of(tables)
-    if survey.opaque and survey.conditions:
-        return Guards(everything=True, barrier=True)
-    if any(star.get("columns") or star.get("expr") or star.get("unpacked") for star in survey.stars):
-        return Guards(everything=True, barrier=True) if survey.conditions else Guards()
+    """What to guard and seal in every filtered table of the statement. `tables` carry the types that are shown."""
+    columns: dict[str, list[str]] = {}
+    for table in tables:
+        for column in table.columns:
+            columns.setdefault(fold(column.name), []).append(column.type)
+    guarded = _guarded(survey, columns)
+    risky = [c.node for c in survey.calls if not c.table and fold(c.name) not in DICTIONARY_SAFE]
+    sealed = _names_behind(risky, survey, columns)
+    if sealed is None or guarded.everything:
+        return replace(guarded, all_sealed=sealed is None, sealed=sealed or frozenset())
+    return replace(guarded, sealed=sealed)
+
+
+def _guarded(survey: Survey, columns: Mapping[str, Sequence[str]]) -> Guards:
+    if survey.conditions and _hides_names(survey, columns):
+        return EVERYTHING
     prover = _Prover(survey, columns)
-    if survey.conditions and any(
-        s.get("relation_name") and not prover.is_relation(fold(s["relation_name"])) for s in survey.stars
-    ):
-        return Guards(everything=True, barrier=True)
-    pending: list[str] = []
-    unproven = False
-    for condition in survey.conditions:
-        for leaf in _conjuncts(condition):
-            if prover.expression(leaf) is not None:
-                continue
-            unproven = True
-            for read in _reads(leaf):
-                if read["class"] != "COLUMN_REF" or _is_row(read, survey, columns):
-                    return Guards(everything=True, barrier=True)
-                pending += [fold(n) for n in read["column_names"]]
-    if survey.natural or survey.key_names:
-        for name in columns if survey.natural else survey.key_names:
-            types = columns.get(name, ())
-            agreed = len({normal(t) for t in types}) == 1 and not survey.definitions.get(name)
-            if not agreed and (len(types) > 1 or not survey.natural or survey.definitions.get(name)):
-                pending.append(name)
-    return _spread(pending, survey, columns, unproven or bool(pending))
+    unproven = [
+        leaf for condition in survey.conditions for leaf in _conjuncts(condition) if prover.expression(leaf) is None
+    ]
+    keys: list[Node] = []
+    for name in columns if survey.natural else survey.key_names:
+        types = columns.get(name, ())
+        agreed = len({normal(t) for t in types}) == 1 and not survey.definitions.get(name)
+        if not agreed and (len(types) > 1 or not survey.natural or survey.definitions.get(name)):
+            keys.append({"class": "COLUMN_REF", "column_names": [name]})
+    if not unproven and not keys:
+        return Guards()
+    names = _names_behind([*unproven, *keys], survey, columns)
+    return EVERYTHING if names is None else Guards(names=names, barrier=True)
+
+
+def _hides_names(survey: Survey, columns: Mapping[str, Sequence[str]]) -> bool:
+    """Whether some expression makes columns whose names say nothing of what they hold."""
+    if survey.opaque or any(star.get("columns") or star.get("expr") or star.get("unpacked") for star in survey.stars):
+        return True
+    prover = _Prover(survey, columns)
+    return any(s.get("relation_name") and not prover.is_relation(fold(s["relation_name"])) for s in survey.stars)
+
+
+def _names_behind(nodes: Iterable[Node], survey: Survey, columns: Mapping[str, Sequence[str]]) -> frozenset[str] | None:
+    """Folded names of everything the expressions read, through every alias; None when that may be any column."""
+    pending: list[Node] = list(nodes)
+    if pending and _hides_names(survey, columns):
+        return None
+    tainted: set[str] = set()
+    while pending:
+        for read in _reads(pending.pop()):
+            if read["class"] != "COLUMN_REF" or _is_row(read, survey, columns):
+                return None
+            for name in map(fold, read["column_names"]):
+                if name in tainted:
+                    continue
+                tainted.add(name)
+                definitions = survey.definitions.get(name, ())
+                if name not in columns and not definitions and name not in survey.relation_names:
+                    return None
+                if any(definition is None for definition in definitions):
+                    return None
+                pending += [definition for definition in definitions if definition is not None]
+    return frozenset(tainted)
 
 
 def _is_row(read: Node, survey: Survey, columns: Mapping[str, Sequence[str]]) -> bool:
     name = fold(read["column_names"][-1])
     return len(read["column_names"]) == 1 and name in survey.relation_names and name not in columns
-
-
-def _spread(pending: list[str], survey: Survey, columns: Mapping[str, Sequence[str]], barrier: bool) -> Guards:
-    """From tainted names to the columns behind them, through every alias."""
-    tainted: set[str] = set()
-    while pending:
-        name = pending.pop()
-        if name in tainted:
-            continue
-        tainted.add(name)
-        definitions = survey.definitions.get(name)
-        if name not in columns and not definitions and name not in survey.relation_names:
-            return Guards(everything=True, barrier=True)
-        for definition in definitions or ():
-            if definition is None:
-                return Guards(everything=True, barrier=True)
-            for read in _reads(definition):
-                if read["class"] != "COLUMN_REF" or _is_row(read, survey, columns):
-                    return Guards(everything=True, barrier=True)
-                pending += [fold(n) for n in read["column_names"]]
-    return Guards(names=frozenset(tainted), barrier=barrier)

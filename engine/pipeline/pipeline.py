@@ -13,7 +13,7 @@ from engine.pipeline.authorize import check_conditions, check_role, resolve
 from engine.pipeline.classify import check_calls
 from engine.pipeline.conjuncts import copies
 from engine.pipeline.governed import Governed, Parameter, mint
-from engine.pipeline.guard import Guards, guards_of
+from engine.pipeline.guard import EVERYTHING, Guards, guards_of
 from engine.pipeline.headers import header_inserts
 from engine.pipeline.minimum_group import group_inserts
 from engine.pipeline.parameters import infer
@@ -244,7 +244,7 @@ class Pipeline:
                 advice="Write TABLESAMPLE bernoulli(10%) or reservoir(100 ROWS).",
             )
         everything = views or work.depth > 0
-        guards = Guards(everything=True) if everything else (guards_of(survey, shown) if filtered else Guards())
+        guards = EVERYTHING if everything else (guards_of(survey, shown) if filtered else Guards())
         mark = self._lap("guard", mark)
         inner = copies(survey, secured, guards)
         relations = [

@@ -72,9 +72,12 @@ class SecuredTable:
         if self.condition and guards.covers(column.name):
             value = f"CASE WHEN {self.condition} THEN {value} END"
         mask = self.masks.get(fold(column.name))
-        if mask is None:
-            return f"{value} AS {name}"
-        return f"{mask_sql(mask, column.type, value)} AS {name}"
+        if mask is not None:
+            value = mask_sql(mask, column.type, value)
+        if self.condition and guards.seals(column.name):
+            # COALESCE fills a vector of its own; its second part is always NULL, which DuckDB does not see.
+            value = f"COALESCE({value}, CASE WHEN {BASE}.{name} IS NULL THEN {value} END)"
+        return f"{value} AS {name}"
 
     @property
     def columns_masked(self) -> tuple[str, ...]:

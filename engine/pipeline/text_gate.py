@@ -16,7 +16,8 @@ from typing import NamedTuple
 from governance.errors import TextRefused
 
 TEXT_BYTES_MAX = 256 * 1024
-TOKENS_MAX = 40_000
+TOKENS_MAX = 10_000
+"""About 0.2 s of governing, during which the node's other sessions wait (red team, 2026-11-22)."""
 NESTING_MAX = 96
 PREFIX_RUN_MAX = 24
 """Consecutive prefix operators (`NOT NOT`, `- -`): parsers descend once for each."""

@@ -65,6 +65,7 @@ class Lab:
         self.db = duckdb.connect(":memory:", config={"threads": "1"})
         self.db.execute("SET disabled_optimizers='statistics_propagation'")
         self.pipeline = Pipeline(PARSER)
+        self.files: dict[TableName, str] = {}
         self.rebuild(setup)
 
     def rebuild(self, setup: Sequence[str]) -> None:
@@ -92,6 +93,8 @@ class Lab:
         return {key: Table(names[key], tuple(columns)) for key, columns in found.items()}
 
     def relation(self, table: TableName) -> str:
+        if table in self.files:
+            return self.files[table]
         return ".".join(identifier(part) for part in (BASE, table.schema, table.name))
 
     def govern(self, sql: str, who: Principal, book: Rulebook) -> Governed:

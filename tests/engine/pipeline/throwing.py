@@ -14,7 +14,7 @@ THROWING = (
     "t = 1", "t > 0", "t IN (1, 2, 3)", "t BETWEEN 0 AND 100", "t = id", "coalesce(t, 5) = 5", "t <> big", "CASE WHEN id > 0 THEN t ELSE 1 END = 1",
     "dt < ts", "big = f::BIGINT", "t + 1 > 0", "NOT (t = 1)", "(t, id) = (1, 1)",
     # arithmetic
-    "big + 9223372036854775000 > 0", "big * big >= 0", "-big <= 0", "abs(big) >= 0", "amt * 1000000 >= 0", "big - 9223372036854775000 < 0",
+    "big + 9223372036854775000 > 0", "big * big >= 0", "-big <= 0", "-neg >= 0", "abs(neg) >= 0", "neg // -1 >= 0", "neg * -1 >= 0", "neg - 1 <= 0", "sign(neg) >= -1", "abs(big) >= 0", "amt * 1000000 >= 0", "big - 9223372036854775000 < 0",
     "id * 2000000000 > -1", "factorial(id::INTEGER % 5) > 0 AND big + 9223372036854775807 > 0", "(big << 8) >= 0", "gcd(big, 2) >= 0", "lcm(big, 9007199254740993) >= 0",
     "big % 7 >= -7 AND big ** 40 >= 0", "exp(f) >= 0", "ln(pos) > -1e9", "log10(pos) > -1e9", "sqrt(pos) >= 0", "acos(unit) >= 0", "asin(unit) >= -2", "gamma(pos) > -1e9", "round(amt, 2) * 100000000 >= 0",
     # text and regex
@@ -41,6 +41,7 @@ UPON_NULL = (
 """Expressions that throw on constants, or on NULLs such as a guard makes: they tell that hidden rows are there."""
 
 PLACES = {
+    "select": "SELECT bool_and({e}) FROM s.t",
     "lateral": "SELECT count(*) FROM s.t, LATERAL (SELECT ({e}) AS probe) x WHERE probe",
     "union": "SELECT count(*) FROM (SELECT true AS p UNION ALL SELECT ({e}) FROM s.t) WHERE p",
     "in": "SELECT count(*) FROM s.t WHERE ({e}) IN (SELECT true)",
