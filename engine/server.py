@@ -69,6 +69,8 @@ class Server:
         self._sessions: dict[int, Session] = {}
         self._half_open: Counter[str] = Counter()
         self._half_open_count = 0
+        self._opening: dict[asyncio.Task[None] | None, str] = {}
+        """Connections that have not authenticated, oldest first, and where they come from."""
         self.draining = False
 
     @property
@@ -148,12 +150,23 @@ class Server:
             if self._half_open_count >= limits.half_open_max or (
                 self._half_open[source] >= limits.half_open_per_source_max and not self._trusted(source)
             ):
-                self._desk.metrics.refused_connections.labels("half_open_limit").inc()
-                client.close()
-                continue
+                self._drop_oldest(source)
             task = asyncio.create_task(self._serve(client, source))
+            self._opening[task] = source
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _drop_oldest(self, source: str) -> None:
+        """Make room: whoever waited longest without authenticating goes, of this source when it is the one too many.
+
+        An honest client is through in milliseconds; a silent one would keep the door shut until its deadline.
+        """
+        mine = self._half_open_count < self._desk.limits.half_open_max
+        victim = next((task for task, of in self._opening.items() if of == source or not mine), None)
+        if victim is not None:
+            del self._opening[victim]
+            self._desk.metrics.refused_connections.labels("half_open_limit").inc()
+            victim.cancel()
 
     def _trusted(self, source: str) -> bool:
         return any(ip_address(source) in network for network in self._proxy_from)
@@ -164,11 +177,13 @@ class Server:
         self._half_open_count += 1
         self._desk.metrics.half_open.set(self._half_open_count)
         half_open = True
+        me = asyncio.current_task()
 
         def opened() -> None:
             nonlocal half_open
             if half_open:
                 half_open = False
+                self._opening.pop(me, None)
                 self._half_open_count -= 1
                 self._half_open[peer] -= 1
                 if not self._half_open[peer]:

@@ -227,6 +227,19 @@ def test_half_open_connections_are_bounded_and_end_in_time(tmp_path: Path) -> No
     run(story())
 
 
+def test_w1_10_silent_connections_do_not_keep_a_client_out(tmp_path: Path) -> None:
+    limits = ConnectionLimits(half_open_max=5, handshake_timeout_s=60.0, authentication_timeout_s=60.0)
+
+    async def story() -> None:
+        async with front(tmp_path, limits=limits) as f:
+            silent = [await Raw.plain(f) for _ in range(20)]
+            await (await Raw.login(f)).close()
+            for raw in silent:
+                await raw.close()
+
+    run(story())
+
+
 def test_the_connection_limit_says_53300(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path, limits=ConnectionLimits(connections_max=2)) as f:
