@@ -1,13 +1,15 @@
 """The start-up canary: does the installed DuckDB still keep what row security relies on.
 
-The barrier (`OFFSET 0`), the CASE guard and the switched-off statistics are properties of an implementation, not of a
-standard. Twin tables that differ only in hidden rows are asked the same questions; a node whose twins answer
-differently refuses to serve.
+The barrier (`OFFSET 0`), the CASE guard, the seal (COALESCE) and the switched-off statistics are properties of an
+implementation, not of a standard. Twin tables that differ only in hidden rows are asked the same questions; a node
+whose twins answer differently refuses to serve.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 
@@ -45,6 +47,8 @@ _PROBES = (
     "SELECT count(*) FROM canary.t WHERE list_filter([word], lambda x: x::INTEGER > 0) IS NOT NULL",
     "SELECT count(*) FROM canary.t WHERE CASE WHEN word IS NULL THEN 'x'::INTEGER = 1 ELSE true END",
     "SELECT count(*) FROM (SELECT true AS p UNION ALL SELECT amount::SMALLINT > 0 FROM canary.t) WHERE p",
+    "SELECT bool_and(hamming(word, '1') = 0), min(epoch_ns(moment)) FROM canary.t",
+    "SELECT min(len(list_transform([word], lambda x: x::INTEGER))) FROM canary.t",
     "SELECT count(*), sum(amount), min(secret), max(word), max(moment) FROM canary.t",
     "SELECT count(*) FROM canary.t WHERE secret LIKE '1%' OR word = 'HIDDEN'",
     "SELECT id FROM canary.t WHERE id = 4 AND id::TINYINT > 0",
@@ -72,13 +76,14 @@ def canary(hidden_rows: int = 60_000) -> list[str]:
     """The probes that answer differently over the twins; empty when the installed DuckDB may be relied on."""
     parser = DuckDBParser()
     try:
-        twins = [list(_answers(parser, hidden_rows)), list(_answers(parser, 0))]
+        with tempfile.TemporaryDirectory(prefix="hatidata-canary-") as folder:
+            twins = [list(_answers(parser, rows, Path(folder))) for rows in (hidden_rows, 0)]
     finally:
         parser.close()
     return [probe for probe, one, two in zip(_PROBES, *twins, strict=True) if one != two]
 
 
-def _answers(parser: DuckDBParser, hidden_rows: int) -> Iterator[object]:
+def _answers(parser: DuckDBParser, hidden_rows: int, folder: Path) -> Iterator[object]:
     who = Principal("canary", "canary", "1", Role.ANALYST, frozenset(BUNDLES["read_only"]), "canary", "canary")
     rules = Rulebook(
         "canary", 1, "2020-01-01T00:00:00+00:00", "1", (("1", "canary"),), (("canary", "1"),),
@@ -92,9 +97,12 @@ def _answers(parser: DuckDBParser, hidden_rows: int) -> Iterator[object]:
     with duckdb.connect(":memory:", config={"threads": "1"}) as db:
         db.execute("SET disabled_optimizers='statistics_propagation'")
         rows = f"{_VISIBLE} FROM range(2000) r(i) UNION ALL {_HIDDEN.format(rows=hidden_rows)}"
-        db.execute(f"CREATE TABLE twin AS SELECT * FROM ({rows}) ORDER BY hash(id)")
+        file = str(folder / f"{hidden_rows}.parquet").replace("'", "''")
+        db.execute(
+            f"COPY (SELECT * FROM ({rows}) ORDER BY hash(id)) TO '{file}' (FORMAT parquet, ROW_GROUP_SIZE 10000)"
+        )
         for probe in _PROBES:
-            text = pipeline.govern(probe, who, catalog, rules).sql(lambda _: "twin")
+            text = pipeline.govern(probe, who, catalog, rules).sql(lambda _: f"read_parquet('{file}')")
             try:
                 yield db.execute(text).fetchall()
             except duckdb.Error as error:
