@@ -68,7 +68,8 @@ def test_tables_of_a_bucket_are_served(stack: Stack) -> None:
 
 
 def test_hive_partitions_of_a_bucket_prune(stack: Stack) -> None:
-    rows = stack.query(stack.owner_key, "SELECT day, count(*) FROM sales.orders GROUP BY day ORDER BY day")
+    sql = "SELECT day, count(*) FROM sales.orders WHERE day < 3 GROUP BY day ORDER BY day"
+    rows = stack.query(stack.owner_key, sql)
     assert rows == [(1, 10), (2, 20)]
 
 

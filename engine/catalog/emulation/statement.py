@@ -10,6 +10,7 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.queries import QueryTranslator
 from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
+from engine.catalog.emulation.tree import Column, Query, Select
 from engine.catalog.emulation.values import CatalogRefused, Parameters
 from governance.errors import TextRefused
 
@@ -82,6 +83,7 @@ def translate(text: str, parameter_types: Sequence[int] = ()) -> CatalogStatemen
 
 def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
     query = parse(text)
+    _no_estimates(query)
     parameters = Parameters(parameter_types)
     translator = QueryTranslator(parameters)
     body = translator.query(query, None)
@@ -101,6 +103,17 @@ def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
         tuple(sorted(translator.relations)),
         tuple(translator.setting_writes),
     )
+
+
+def _no_estimates(query: Query) -> None:
+    """Row estimates speak of hidden rows: who asks for them is told no (elsewhere in expressions they are -1, unknown).
+
+    Raises:
+        CatalogRefused: `reltuples` is asked for as a result.
+    """
+    targets = query.body.targets if isinstance(query.body, Select) else ()
+    if any(t.name is None and isinstance(t.value, Column) and t.value.parts[-1] == "reltuples" for t in targets):
+        raise CatalogRefused("42501", "Row estimates are not told: they count rows that may be hidden.")
 
 
 _kept = lru_cache(maxsize=256)(_translate)
