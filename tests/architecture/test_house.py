@@ -53,7 +53,7 @@ def test_no_machine_paths_and_no_unfinished_work() -> None:
 def test_every_dependency_has_its_reason() -> None:
     reasons = (ROOT / "docs" / "dependencies.md").read_text()
     declared = re.findall(r'"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[a-z]+\])?(?:[>=]=[^"]*)?"', _dependency_lists())
-    missing = [name for name in declared if name.split("[")[0] not in reasons and name not in {"pip"}]
+    missing = [name for name in declared if name.split("[")[0] not in reasons and name != "pip"]
     assert [name for name in missing if not name.startswith(("types-", "duckdb-extension"))] == []
 
 
