@@ -21,7 +21,7 @@ demo: setup ## the main job on the embedded default; ONCE=1 ends after the tour
 	$(BIN)/hatidata demo $(if $(ONCE),--once) $(DEMO_ARGS)
 
 test: setup ## the whole suite, slow profiles apart
-	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(TEST_ARGS)
 
 test-slow: setup ## the slow and nightly profiles
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
