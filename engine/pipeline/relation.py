@@ -106,13 +106,18 @@ def mask_sql(mask: Mask, type_: str, value: str) -> str:
     return f"system.main.sha256(system.main.\"||\"(getvariable('{OUTER_KEY}'), system.main.unhex({inner})))"
 
 
-def _row_condition(rules: list[RowFilter], table: Table, principal: Principal) -> str:
+def row_condition(rules: list[RowFilter], table: Table, principal: Principal, prefix: str = f"{BASE}.") -> str:
+    """SQL of the rules together, over columns written with `prefix`; empty when there are none.
+
+    Raises:
+        AttributeMissing, PermissionRefused: as `secure`.
+    """
     must = [r for r in rules if not r.permissive]
     may = [r for r in rules if r.permissive]
 
     def bound(rule: RowFilter) -> str:
         try:
-            return bind_filter(rule.filter, table, principal.attribute, prefix=f"{BASE}.").sql
+            return bind_filter(rule.filter, table, principal.attribute, prefix=prefix).sql
         except InvalidRequest as error:
             raise PermissionRefused(
                 f"A row filter on {table.name} cannot be applied.",
@@ -160,5 +165,5 @@ def secure(table: Table, policies: Iterable[Policy], principal: Principal) -> Se
             reason = "a stricter mask holds"
         verdicts.append(PolicyVerdict(rule.name, kind, "applied", reason, name, column))
     return SecuredTable(
-        table, shown(table, mine, principal), _row_condition(filters, table, principal), masks, tuple(verdicts)
+        table, shown(table, mine, principal), row_condition(filters, table, principal), masks, tuple(verdicts)
     )
