@@ -344,6 +344,9 @@ def unknown(name: str) -> SessionRefused:
     return SessionRefused(s.UNDEFINED_OBJECT, f'unrecognized configuration parameter "{shown}"')
 
 
+_OURS = frozenset({"hatidata.agent_id", "hatidata.agent_framework", "hatidata.dialect"})
+
+
 def check(name: str, value: str) -> tuple[str, str]:
     """A parameter's folded name and the value as it is kept.
 
@@ -355,6 +358,10 @@ def check(name: str, value: str) -> tuple[str, str]:
     if len(value) > VALUE_CHARS_MAX or "\0" in value:
         raise SessionRefused(s.INVALID_PARAMETER_VALUE, "The parameter's value is too long.")
     if parameter is None:
+        if key == "hatidata.dialect" and fold(value) != "duckdb":
+            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "Only the dialect duckdb is available.")
+        if key.startswith("hatidata.") and key not in _OURS:
+            raise unknown(name)
         if _CUSTOM.fullmatch(name) and len(name) <= 63:
             return key, value
         raise unknown(name)

@@ -57,3 +57,10 @@ def test_rollback_takes_set_back_and_local_ends_with_its_transaction() -> None:
 @pytest.mark.parametrize(("text", "ms"), [("0", 0), ("250", 250), ("5s", 5000), ("1.5 min", 90000), ("1h", 3600000)])
 def test_durations(text: str, ms: int) -> None:
     assert duration_ms(text) == ms
+
+
+@pytest.mark.parametrize(("name", "value"), [("hatidata.dialect", "postgres"), ("hatidata.role", "owner")])
+def test_our_own_parameters_are_refused_when_they_would_do_nothing(name: str, value: str) -> None:
+    with pytest.raises(SessionRefused):
+        SessionSettings().set(name, value)
+    assert SessionSettings().set("hatidata.dialect", "duckdb") is None
