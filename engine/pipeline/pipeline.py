@@ -24,6 +24,7 @@ from engine.pipeline.second_parser import Parse, SecondParser, Tree
 from engine.pipeline.splice import Segments, Splice, source_of
 from engine.pipeline.survey import Survey, survey_statement
 from engine.pipeline.text_gate import Token, scan
+from engine.pipeline.translate import translate
 from engine.pipeline.witness import agree
 from governance.audit_record import PolicyVerdict
 from governance.errors import (
@@ -167,9 +168,7 @@ class Pipeline:
 
     def _make(self, text: str, context: _Context) -> _Plan:
         if context.principal.dialect != "duckdb":
-            raise StatementRefused(
-                "This key's dialect is not available yet.", advice="Use a key whose dialect is duckdb."
-            )
+            text = translate(text, context.principal.dialect)
         work = _Work(context, {}, [])
         mark = self._timer() if self._timer else 0.0
         text, tokens = _one_statement(text)
