@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import uuid
 
@@ -21,7 +22,7 @@ from engine.wire.protocol import EXTENDED, EXTENDED_TYPES, Conversation, Move, P
 from engine.wire.startup import CancelRequest, StartupMessage, parse_options
 from engine.wire.violations import ProtocolViolation
 from governance.audit_record import SessionEvent, SessionFacts
-from governance.errors import Refusal
+from governance.errors import Refusal, TextRefused
 
 SHUTDOWN = Report(
     "FATAL",
@@ -189,6 +190,8 @@ class Session:
             except ProtocolViolation as violation:
                 if violation.fatal or conversation.phase is Phase.AUTHENTICATING:
                     raise SessionEnded(refusals.report(violation)) from None
+                if violation.sqlstate == s.CHARACTER_NOT_IN_REPERTOIRE and chr(violation.kind) in "QP":
+                    await self._audit_unreadable(queries, violation)
                 self._failed(state, message, refusals.report(violation), violation.kind)
             except Exception as error:
                 if not isinstance(error, Refusal):
@@ -211,6 +214,11 @@ class Session:
         self.channel.send(backend.error_response(told.fields()))
         if not extended:
             self.channel.send(backend.READY[state.transaction])
+
+    async def _audit_unreadable(self, queries: Queries, violation: ProtocolViolation) -> None:
+        """A statement that is no text is audited as refused, without a byte of it."""
+        with contextlib.suppress(Refusal):  # the client is refused in any case
+            await queries.audit_refused("", TextRefused(violation.message))
 
     async def _handle(self, state: SessionState, queries: Queries, message: frontend.Message) -> None:
         state.busy = True

@@ -384,8 +384,10 @@ def test_malformed_content_skips_to_sync(tmp_path: Path) -> None:
             assert fields(heard[0][1])["C"] == "08P01"
             heard = [*(await raw.query("select 1"))]
             assert kinds(heard) == "TDCZ"
+            before = len(f.audit.outcomes)
             raw.say(message("Q", b"\xff\xff\0"))
             assert fields((await raw.until_ready())[0][1])["C"] == "22021"
+            assert [o.status for o in f.audit.outcomes[before:]] == ["denied"]
             await raw.close()
 
     run(story())
