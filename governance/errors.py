@@ -11,7 +11,7 @@ class Refusal(Exception):
     """A request that is understood well enough to be refused.
 
     Subclasses set `code`. `reason` is what the audit keeps when the client must not be told (for example that a
-    table exists in another organisation); it defaults to the sentence the client gets.
+    table exists in another organization); it defaults to the sentence the client gets.
     """
 
     code = "refused"
@@ -69,7 +69,7 @@ class ColumnUnknown(Refusal):
 
 
 class CrossOrganization(Refusal):
-    """A statement that touches two organisations; raised as such only to a principal entitled to see both."""
+    """A statement that touches two organizations; raised as such only to a principal entitled to see both."""
 
     code = "cross_organization"
 

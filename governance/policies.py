@@ -13,7 +13,7 @@ from governance.roles import Role
 from governance.tables import TableName
 
 SHARED = "shared"
-"""The reserved organisation id of schemas that every organisation sees."""
+"""The reserved organization id of schemas that every organization sees."""
 
 
 class Audience(StrEnum):

@@ -38,10 +38,10 @@ class Principal:
     networks: tuple[Network, ...] = ()
     """Where the key may be used from; empty means anywhere."""
     allowed_tables: tuple[str, ...] = ()
-    """`schema.table` or `schema.*`; empty means every table of the organisation."""
+    """`schema.table` or `schema.*`; empty means every table of the organization."""
     dialect: str = "duckdb"
     operator: bool = False
-    """Whether the organisation is the operator's (it may declare others)."""
+    """Whether the organization is the operator's (it may declare others)."""
     source_ip: str = field(default="", compare=False)
 
     def attribute(self, name: str) -> str | None:
