@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """A user's role in his organisation."""
+    """A user's role in his organization."""
 
     OWNER = "owner"
     ADMIN = "admin"

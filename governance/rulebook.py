@@ -90,7 +90,7 @@ class Rulebook:
     organizations: tuple[tuple[str, str], ...]
     """(id, name), sorted."""
     schemas: tuple[tuple[str, str], ...]
-    """(folded schema name, owning organisation id or "shared"), sorted; others are the operator's."""
+    """(folded schema name, owning organization id or "shared"), sorted; others are the operator's."""
     users: tuple[User, ...] = ()
     keys: tuple[Key, ...] = ()
     policies: tuple[Policy, ...] = ()
@@ -108,7 +108,7 @@ class Rulebook:
         return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
     def owner_of(self, schema: str) -> str:
-        """The organisation that owns `schema`, or "shared"."""
+        """The organization that owns `schema`, or "shared"."""
         return dict(self.schemas).get(fold(schema), self.operator_organization)
 
     def visible(self, schema: str, organization: str) -> bool:

@@ -1,4 +1,4 @@
-"""May this principal touch these tables at all: role, scope, organisation, the key's tables, conditions."""
+"""May this principal touch these tables at all: role, scope, organization, the key's tables, conditions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def resolve(ref: TableRef, catalog: PrincipalCatalog, principal: Principal, posi
 
     Raises:
         TableUnknown: there is none for this principal.
-        CrossOrganization: it is another organisation's, told only to an operator who manages organisations.
+        CrossOrganization: it is another organization's, told only to an operator who manages organizations.
     """
     if ref.catalog and (fold(ref.catalog) != fold(catalog.environment) or not ref.schema):
         raise unknown_table(ref, reason="missing", position=position)

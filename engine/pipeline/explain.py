@@ -52,7 +52,7 @@ def read(text: str, principal: Principal, rulebook: Rulebook) -> Request:
 
     Raises:
         PermissionRefused: it asks about someone else, without the right to manage policies.
-        NotFound: there is no such key or user of the organisation.
+        NotFound: there is no such key or user of the organization.
         SyntaxRefused, StatementRefused: it is not well formed.
     """
     tokens = scan(text)

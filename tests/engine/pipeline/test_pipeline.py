@@ -138,7 +138,7 @@ def test_on_predicate_deny_is_an_error_and_follows_aliases(lab: Lab) -> None:
     assert rows(lab, "SELECT ssn FROM sales.c WHERE id = 1", principal(), rule) == [("***",)]
 
 
-# ---------------------------------------------------------------- rows, organisations, access
+# ---------------------------------------------------------------- rows, organizations, access
 
 
 def test_w4_10_placeholders_come_from_the_principal(lab: Lab) -> None:
