@@ -45,7 +45,6 @@ class Channel(asyncio.Protocol):
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
         """Called once when the connection ends while it is set."""
-        self.bytes_sent = 0
 
     # ------------------------------------------------------------ asyncio's side
 
@@ -192,7 +191,6 @@ class Channel(asyncio.Protocol):
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         if self.gone or self._transport is None:
             raise ClientGone
-        self.bytes_sent += len(data)
         self._transport.write(data)
 
     async def _drain(self) -> None:

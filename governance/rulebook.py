@@ -115,10 +115,6 @@ class Rulebook:
         """Whether `organization` sees `schema` at all (claim H14)."""
         return self.owner_of(schema) in (organization, SHARED)
 
-    def key_by_prefix(self, prefix: str) -> Key | None:
-        """The key whose public prefix this is, or None."""
-        return next((key for key in self.keys if key.prefix == prefix), None)
-
     def user(self, user_id: str) -> User | None:
         """The user of that id, or None."""
         return next((user for user in self.users if user.id == user_id), None)

@@ -7,6 +7,7 @@ parcels away and makes the batch anew; after it, it sends the very same bytes ag
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -23,6 +24,7 @@ from engine.audit.settings import AuditSettings
 from engine.audit.writer import Item, SpoolWriter
 from governance.ports import AuditStore, Clock
 
+_LOG = logging.getLogger("hatidata.audit")
 STATE_FILE = "shipped.json"
 RETRY_S_MIN = 0.1
 
@@ -188,7 +190,7 @@ class Shipper:
             try:
                 act()
             except OSError as error:
-                self.last_failure = type(error).__name__
+                self._failed(error)
                 with self._ledger.changed:
                     if self._stopping:
                         return False
@@ -209,7 +211,7 @@ class Shipper:
             try:
                 segment_path(self._settings.spool, number).unlink(missing_ok=True)
             except OSError as error:
-                self.last_failure = type(error).__name__
+                self._failed(error)
                 return
             self._ledger.forget_segment(number)
         if time.monotonic() - self._carried >= self._settings.carry_after_s:
@@ -237,7 +239,7 @@ class Shipper:
             except Exception as error:  # whatever a store raises, the parcel stays and is tried again
                 with self._changed:
                     self.ship_failures += 1
-                    self.last_failure = type(error).__name__
+                    self._failed(error)
                     if self._abandoned.is_set():
                         return
                     self._changed.wait(retry_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
@@ -249,10 +251,22 @@ class Shipper:
             with self._changed:
                 self._parcels.pop(0)
                 self.objects_shipped += 1
-                self.last_failure = ""
+                self._went_well()
                 self._waiting_since = time.monotonic()
                 self._account()
                 self._changed.notify_all()
+
+    def _failed(self, error: Exception) -> None:
+        """Say it once for each kind of failure, not for each try; the class only, never a store's words."""
+        kind = type(error).__name__
+        if kind != self.last_failure:
+            _LOG.warning("audit records wait, nothing is lost: %s; trying again", kind)
+        self.last_failure = kind
+
+    def _went_well(self) -> None:
+        if self.last_failure:
+            _LOG.warning("audit records are shipped again")
+        self.last_failure = ""
 
     def _account(self) -> None:
         total = 0

@@ -138,11 +138,6 @@ class Zone:
         self._zone = None if name.upper() in ("UTC", "ETC/UTC", "GMT", "Z") else ZoneInfo(name)
         self._day_offsets: dict[int, int | None] = {}
 
-    @property
-    def is_utc(self) -> bool:
-        """Whether every offset is zero."""
-        return self._zone is None
-
     def offsets_s(self, us: I64) -> I64:
         """Seconds east of UTC at each instant (microseconds since 1970, years 1 to 9999)."""
         if self._zone is None or not len(us):

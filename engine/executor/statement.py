@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -38,15 +38,6 @@ _DAMAGE = re.compile(
 
 class Interrupted(Exception):
     """The node asked for an end before DuckDB could hear it."""
-
-
-class RowEncoder(Protocol):
-    """What turns batches into the client's format."""
-
-    @property
-    def must_wrap(self) -> bool: ...
-    def wrap(self, sql: str) -> str: ...
-    def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]: ...
 
 
 class Statements:

@@ -153,9 +153,6 @@ TABLE_FUNCTIONS = frozenset(
 )
 """Table functions that compute on their arguments alone; every other one in FROM is refused."""
 
-VALUE_KEYWORDS = frozenset({"current_date", "current_timestamp", "current_time", "localtime", "localtimestamp"})
-"""Bare words that DuckDB takes for functions, harmless ones."""
-
 DENIED_KEYWORDS = frozenset(
     {"current_catalog", "current_database", "current_role", "current_schema", "current_user", "session_user", "user"}
 )

@@ -120,7 +120,6 @@ class Survey:
     """What the walk found."""
 
     tables: list[TableRef] = field(default_factory=list)
-    cte_references: int = 0
     base_nodes: int = 0
     places: list[Place] = field(default_factory=list)
     """Every table reference, common table expressions included."""
@@ -360,7 +359,6 @@ class Surveyor:
         if not schema and not catalog and fold(name) in scope:
             if not scope[fold(name)]:
                 raise _refuse("A common table expression is named before it is defined.", node)
-            self.survey.cte_references += 1
             return
         at = node.get("query_location")
         if not isinstance(at, int):

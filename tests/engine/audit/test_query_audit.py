@@ -175,7 +175,7 @@ def test_records_form_a_chain_across_objects_and_restarts(tmp_path: Path) -> Non
             head = line_digest(line)
 
 
-def test_a_store_that_is_down_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_a_store_that_is_down_loses_and_doubles_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
 
     def down(name: str) -> None:
@@ -201,6 +201,8 @@ def test_a_store_that_is_down_loses_and_doubles_nothing(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert [r["query_id"] for r in lines(store.objects)] == [f"q{n}" for n in range(20)]
+    said = [r.getMessage() for r in caplog.records if r.name == "hatidata.audit"]
+    assert said == ["audit records wait, nothing is lost: ConnectionError; trying again"]
 
 
 def test_a_store_that_fails_after_having_stored_gets_the_same_object_again(tmp_path: Path) -> None:
