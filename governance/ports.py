@@ -97,7 +97,11 @@ class QueryAuditSearch(Protocol):
 
 
 class ControlReader(Protocol):
-    """One consistent view of the register and the chain."""
+    """The register and the chain as they are: each call sees every commit that was acknowledged before it.
+
+    Whether two calls see the same state is the adapter's (SQLite: yes). Inside `change` it does not matter; who builds
+    something from several calls of `read` looks at `version` before and after.
+    """
 
     def get(self, kind: type[R], environment: str, record_id: str) -> R | None:
         """The record of that kind and id, or None."""
@@ -110,6 +114,13 @@ class ControlReader(Protocol):
 
     def every(self, kind: type[R], environment: str) -> list[R]:
         """Every record of that kind, by id."""
+
+    def page(self, kind: type[R], environment: str, *, after: str, limit: int) -> list[R]:
+        """At most `limit` (1 to 1000) records of that kind whose id comes past `after` (empty: from the beginning).
+
+        Ids are ordered by their UTF-8 bytes, as Python orders texts. A list that moves meanwhile neither repeats nor
+        skips what stays.
+        """
 
     def version(self, environment: str) -> int:
         """A number that grows with every change of law in the environment; 0 when there is none."""
@@ -129,26 +140,39 @@ class Change(Generic[T]):
     puts: tuple[Record, ...] = ()
     removes: tuple[Record, ...] = ()
     events: tuple[AdminEvent, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    """Kept in the same transaction, or alone: idempotency keys, delivery logs. They move no version, need no event."""
+    forgets: tuple[Observation, ...] = ()
+    """Observations taken away in the same transaction; what is not there is no fault."""
 
 
 class ControlStore(Protocol):
-    """The register and the chain, changed only together."""
+    """The register and the chain, changed only together.
+
+    `tests/contract/` says by tests what an adapter must keep.
+    """
 
     def read(self) -> AbstractContextManager[ControlReader]:
-        """A consistent view for the length of the block."""
+        """Something to read with for the length of the block."""
 
     def change(self, attribution: Attribution, decide: Callable[[ControlReader], Change[T]]) -> T:
         """Run `decide` on the present state and commit its change with its events, wholly or not at all.
 
-        `decide` may be run again when another writer was first, so it must have no effect of its own.
+        Changes are serializable: a commit succeeds only if everything that `decide` read is still so. `decide` may be
+        run again when another writer was first, so it must have no effect of its own. Observations whose
+        `expires_at` lies before `attribution.at` may be taken away by the way, some at a time.
 
         Raises:
             Conflict: a record would share another's `unique` or `lookup`.
             ValueError: records change without an event.
         """
 
-    def observe(self, observation: Observation) -> None:
-        """Keep what was seen; the last one of an id wins. No event, no new version."""
+    def observe(self, *observations: Observation) -> None:
+        """Keep what was seen, all of it or nothing; the last one of an id wins. No event, no new version.
+
+        An observation with `expires_at` (RFC 3339 UTC; empty: never) may be gone after that moment, and may also still
+        be there: whoever reads it compares.
+        """
 
     def close(self) -> None:
         """Let go of what the store holds open."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from governance.idempotency import IdempotentAnswer
 from governance.policies import Policy, View
 from governance.principals import Agent
 from governance.roles import Role
@@ -300,6 +301,7 @@ class TableReport:
     organization: ClassVar[str] = ""
     lookup: ClassVar[str] = ""
     unique: ClassVar[str] = ""
+    expires_at: ClassVar[str] = ""
 
     environment: str
     tables: tuple[Table, ...]
@@ -318,6 +320,7 @@ class NodeFigures:
     organization: ClassVar[str] = ""
     lookup: ClassVar[str] = ""
     unique: ClassVar[str] = ""
+    expires_at: ClassVar[str] = ""
 
     environment: str
     node: str
@@ -338,6 +341,7 @@ class KeyUse:
     organization: ClassVar[str] = ""
     lookup: ClassVar[str] = ""
     unique: ClassVar[str] = ""
+    expires_at: ClassVar[str] = ""
 
     environment: str
     id: str
@@ -347,8 +351,12 @@ class KeyUse:
 Record = Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | ViewRecord
 """What the law is made of; each change of one is an event in the chain."""
 
-Observation = TableReport | NodeFigures | KeyUse
-"""What was seen; kept without an event."""
+Observation = TableReport | NodeFigures | KeyUse | IdempotentAnswer
+"""What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
+
+
+_NOUNS: dict[str, type[IdempotentAnswer]] = {IdempotentAnswer.kind: IdempotentAnswer}
+"""Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""
 
 
 def encode_record(record: Record | Observation) -> dict[str, Any]:
@@ -400,8 +408,10 @@ def encode_record(record: Record | Observation) -> dict[str, Any]:
                 "figures": dict(record.figures),
                 "at": record.at,
             }
-        case _:
+        case KeyUse():
             body = {"environment": record.environment, "id": record.id, "at": record.at}
+        case _:
+            body = record.stored()
     return {"v": RECORD_VERSION, **body}
 
 
@@ -448,5 +458,7 @@ def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
             return NodeFigures(**{**d, "figures": tuple(sorted(d["figures"].items()))})
         case "key_use":
             return KeyUse(**d)
+        case _ if kind in _NOUNS:
+            return _NOUNS[kind].restored(d)
         case _:
             raise ValueError("a stored record of a kind this code does not know")

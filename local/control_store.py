@@ -25,12 +25,13 @@ from governance.register import Environment, Observation, Record, decode_record,
 R = TypeVar("R", bound=Record | Observation)
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SWEPT_AT_ONCE = 100
+"""Expired observations that one change takes away at most."""
 READERS_MAX = 8
 WAIT_S = 10.0
 """How long a reader waits for a connection, and a writer for the other writer, before giving up."""
 
-_SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE item (
   kind TEXT NOT NULL, environment TEXT NOT NULL, id TEXT NOT NULL,
   unique_name TEXT, lookup TEXT, body TEXT NOT NULL,
@@ -46,6 +47,13 @@ CREATE TABLE chain (
 CREATE TRIGGER chain_no_update BEFORE UPDATE ON chain BEGIN SELECT RAISE(ABORT, 'the chain is append-only'); END;
 CREATE TRIGGER chain_no_delete BEFORE DELETE ON chain BEGIN SELECT RAISE(ABORT, 'the chain is append-only'); END;
 """
+_VERSION_2 = """
+ALTER TABLE item ADD COLUMN expires_at TEXT;
+CREATE INDEX item_expiry ON item (expires_at) WHERE expires_at IS NOT NULL;
+"""
+MIGRATIONS = (_VERSION_1, _VERSION_2)
+"""The n-th makes version n of the file (`PRAGMA user_version`) out of the one before. Never changed, only added to."""
+SCHEMA_VERSION = len(MIGRATIONS)
 
 
 class SqliteControlStore:
@@ -105,10 +113,10 @@ class SqliteControlStore:
             change = decide(reader)
             if (change.puts or change.removes) and not change.events:
                 raise ValueError("the law changes without an event")
-            for record in change.removes:
+            for gone in (*change.removes, *change.forgets):
                 connection.execute(
                     "DELETE FROM item WHERE kind = ? AND environment = ? AND id = ?",
-                    (record.kind, record.environment, record.id),
+                    (gone.kind, gone.environment, gone.id),
                 )
             # A name may move from one record to another in one change: take all the names off first.
             for record in change.puts:
@@ -116,8 +124,8 @@ class SqliteControlStore:
                     "UPDATE item SET unique_name = NULL WHERE kind = ? AND environment = ? AND id = ?",
                     (record.kind, record.environment, record.id),
                 )
-            for record in change.puts:
-                _put(connection, record)
+            for kept in (*change.puts, *change.observations):
+                _put(connection, kept)
             for event in change.events:
                 sequence, head = reader.head(event.environment)
                 link = chain.seal(event.document(attribution), sequence=sequence + 1, previous=head)
@@ -133,14 +141,16 @@ class SqliteControlStore:
                     "INSERT INTO law_version VALUES (?, 1) ON CONFLICT DO UPDATE SET version = version + 1",
                     (environment,),
                 )
+            _sweep(connection, attribution.at)
         if change.puts or change.removes:
             self._tell()
         return change.result
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, *observations: Observation) -> None:
         """Keep what was seen; see the port."""
         with self._transaction() as connection:
-            _put(connection, observation)
+            for observation in observations:
+                _put(connection, observation)
 
     def close(self) -> None:
         """Close every connection; the store is of no use afterwards."""
@@ -190,13 +200,15 @@ class SqliteControlStore:
         connection = self._writer
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _statements(_SCHEMA):
+        if not 0 <= version <= SCHEMA_VERSION:
+            connection.execute("ROLLBACK")
+            raise sqlite3.DatabaseError("a version this code does not know")
+        for script in MIGRATIONS[version:]:
+            for statement in _statements(script):
                 connection.execute(statement)
+        if version < SCHEMA_VERSION:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError("newer")
 
 
 class _Reader:
@@ -217,6 +229,13 @@ class _Reader:
     def every(self, kind: type[R], environment: str) -> list[R]:
         rows = self._connection.execute(
             "SELECT body FROM item WHERE kind = ? AND environment = ? ORDER BY id", (kind.kind, environment)
+        )
+        return [_decode(kind, body) for (body,) in rows]
+
+    def page(self, kind: type[R], environment: str, *, after: str, limit: int) -> list[R]:
+        rows = self._connection.execute(
+            "SELECT body FROM item WHERE kind = ? AND environment = ? AND id > ? ORDER BY id LIMIT ?",
+            (kind.kind, environment, after, limit),
         )
         return [_decode(kind, body) for (body,) in rows]
 
@@ -262,8 +281,9 @@ def _decode(kind: type[R], body: str) -> R:
 
 def _put(connection: sqlite3.Connection, record: Record | Observation) -> None:
     connection.execute(
-        "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, environment, id) DO UPDATE SET"
-        " unique_name = excluded.unique_name, lookup = excluded.lookup, body = excluded.body",
+        "INSERT INTO item (kind, environment, id, unique_name, lookup, body, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, environment, id) DO UPDATE SET unique_name = excluded.unique_name,"
+        " lookup = excluded.lookup, body = excluded.body, expires_at = excluded.expires_at",
         (
             record.kind,
             record.environment,
@@ -271,7 +291,17 @@ def _put(connection: sqlite3.Connection, record: Record | Observation) -> None:
             record.unique or None,
             record.lookup or None,
             json.dumps(encode_record(record), ensure_ascii=False, separators=(",", ":")),
+            (record.expires_at or None) if isinstance(record, Observation) else None,
         ),
+    )
+
+
+def _sweep(connection: sqlite3.Connection, now: str) -> None:
+    """Take some of the observations away that expired before `now`."""
+    connection.execute(
+        "DELETE FROM item WHERE (kind, environment, id) IN"
+        " (SELECT kind, environment, id FROM item WHERE expires_at < ? LIMIT ?)",
+        (now, SWEPT_AT_ONCE),
     )
 
 

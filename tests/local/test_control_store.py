@@ -1,4 +1,4 @@
-"""The store of the control plane: changes and events together or not at all, whatever crashes and whoever competes."""
+"""The store on SQLite: crashes, snapshots, migrations, the file. What every store keeps is in tests/contract."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ import pytest
 
 from governance import chain
 from governance.admin_event import INSTALLATION, AdminEvent, AdminEventType, Attribution
-from governance.errors import Conflict, StoreUnavailable
-from governance.ports import Change, ControlReader
-from governance.register import Environment, KeyUse, Organization, TableReport, UserRecord
-from governance.roles import Role
-from governance.tables import Column, Table, TableName
-from local.control_store import SqliteControlStore
+from governance.errors import StoreUnavailable
+from governance.idempotency import IdempotentAnswer
+from governance.ports import Change
+from governance.register import Organization
+from local.control_store import MIGRATIONS, SCHEMA_VERSION, SqliteControlStore
 
 BY = Attribution(INSTALLATION, "2026-11-22T03:00:00.000000Z")
 
@@ -54,29 +52,6 @@ def count_and_head(store: SqliteControlStore) -> tuple[int, int]:
         assert found.holds
         assert reader.head("production") == (found.count, found.head)
         return len(reader.every(Organization, "")), found.count
-
-
-def test_a_change_and_its_event_are_there_together(store: SqliteControlStore) -> None:
-    create(store, 1)
-    with store.read() as reader:
-        assert reader.get(Organization, "", "org-1") == organization(1)
-    assert count_and_head(store) == (1, 1)
-
-
-def test_a_change_without_an_event_is_refused(store: SqliteControlStore) -> None:
-    with pytest.raises(ValueError, match="without an event"):
-        store.change(BY, lambda _: Change(None, puts=(organization(1),)))
-    assert count_and_head(store) == (0, 0)
-
-
-def test_what_decide_raises_leaves_nothing_behind(store: SqliteControlStore) -> None:
-    def decide(_: ControlReader) -> Change[None]:
-        raise Conflict("no")
-
-    with pytest.raises(Conflict):
-        store.change(BY, decide)
-    assert count_and_head(store) == (0, 0)
-    create(store, 1)
 
 
 class _Failing:
@@ -162,31 +137,6 @@ def test_w5_7_killed_at_random_moments_the_register_and_the_chain_agree(tmp_path
             store.close()
 
 
-def test_16_concurrent_writers_neither_lose_nor_fork_an_event(tmp_path: Path) -> None:
-    path = tmp_path / "store.sqlite"
-    stores = [SqliteControlStore(path) for _ in range(4)]  # four as if in four processes, four threads each
-    faults: list[Exception] = []
-
-    def write(writer: int) -> None:
-        try:
-            for number in range(5):
-                create(stores[writer % 4], writer * 100 + number)
-        except Exception as error:
-            faults.append(error)
-
-    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    try:
-        assert not faults
-        assert count_and_head(stores[0]) == (80, 80)
-    finally:
-        for each in stores:
-            each.close()
-
-
 def test_the_chain_takes_no_edit_no_deletion_and_no_fork(store: SqliteControlStore, tmp_path: Path) -> None:
     create(store, 1)
     create(store, 2)
@@ -199,44 +149,6 @@ def test_the_chain_takes_no_edit_no_deletion_and_no_fork(store: SqliteControlSto
             raw.execute("INSERT INTO chain SELECT environment, 9, previous, 'h', line FROM chain WHERE sequence = 2")
     finally:
         raw.close()
-
-
-def test_unique_names_and_lookups_conflict_and_a_removed_name_is_free(store: SqliteControlStore) -> None:
-    def user(user_id: str, email: str) -> UserRecord:
-        return UserRecord(user_id, email, "1", Role.ANALYST, BY.at)
-
-    def put(record: UserRecord, *removes: UserRecord) -> None:
-        event = AdminEvent(AdminEventType.USER_CREATED, "production", "1", record.id, None, record.fact())
-        store.change(BY, lambda _: Change(None, puts=(record,), removes=removes, events=(event,)))
-
-    put(user("a", "Ana@acme.example"))
-    with pytest.raises(Conflict):
-        put(user("b", "ana@ACME.example"))
-    put(user("b", "ana@acme.example"), user("a", ""))
-    with store.read() as reader:
-        assert reader.get(UserRecord, "", "a") is None
-        found = reader.find_unique(UserRecord, "", "ana@acme.example")
-        assert found is not None
-        assert found.id == "b"
-
-
-def test_the_version_moves_with_each_change_of_law_and_with_nothing_else(store: SqliteControlStore) -> None:
-    environment = Environment("production")
-    event = AdminEvent(AdminEventType.ENVIRONMENT_UPDATED, "production", "1", "production", None, environment.fact())
-    store.change(BY, lambda _: Change(None, puts=(environment,), events=(event,)))
-    with store.read() as reader:
-        first = reader.version("production")
-    store.observe(KeyUse("production", "key-1", BY.at))
-    store.observe(TableReport("production", (Table(TableName("s", "t"), (Column("a", "INTEGER"),)),), BY.at))
-    with store.read() as reader:
-        assert reader.version("production") == first
-        report = reader.get(TableReport, "production", "lake")
-        assert report is not None
-        assert report.table(TableName("S", "T")) is not None
-    create(store, 1)
-    with store.read() as reader:
-        assert reader.version("production") == first + 1
-        assert reader.version("nowhere") == 0
 
 
 def test_a_reader_sees_one_state_for_the_length_of_its_block(store: SqliteControlStore) -> None:
@@ -280,16 +192,6 @@ def test_what_is_no_store_is_refused_in_words(tmp_path: Path, fault: str) -> Non
     assert str(tmp_path) not in refused.value.message + refused.value.reason
 
 
-def test_a_store_reopened_goes_on_where_it_was(tmp_path: Path) -> None:
-    for number in range(3):
-        store = SqliteControlStore(tmp_path / "s.sqlite")
-        create(store, number)
-        assert count_and_head(store) == (number + 1, number + 1)
-        store.close()
-    with pytest.raises(StoreUnavailable), store.read():
-        pass
-
-
 def test_a_record_that_cannot_be_read_is_refused_not_guessed(store: SqliteControlStore, tmp_path: Path) -> None:
     create(store, 1)
     raw = sqlite3.connect(tmp_path / "store.sqlite")
@@ -298,3 +200,44 @@ def test_a_record_that_cannot_be_read_is_refused_not_guessed(store: SqliteContro
     raw.close()
     with pytest.raises(StoreUnavailable), store.read() as reader:
         reader.get(Organization, "", "org-1")
+
+
+def test_a_file_of_version_1_is_brought_to_the_present_with_everything_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    raw = sqlite3.connect(path)
+    raw.executescript((Path(__file__).parent / "store_version_1.sql").read_text())
+    raw.close()
+    store = SqliteControlStore(path)
+    try:
+        assert count_and_head(store) == (2, 2)
+        with store.read() as reader:
+            assert reader.version("production") == 2
+            found = reader.get(Organization, "", "org-1")
+            assert found is not None
+            assert found.name == "Firm 1"
+        create(store, 3)
+        store.observe(IdempotentAnswer("a", "h", "r", "2026-11-22T02:00:00.000000Z"))
+        create(store, 4)
+        assert count_and_head(store) == (4, 4)
+        with store.read() as reader:
+            assert reader.get(IdempotentAnswer, "", "a") is None, "expired before the last change"
+    finally:
+        store.close()
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    raw.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.sqlite"
+    raw = sqlite3.connect(path)
+    raw.executescript((Path(__file__).parent / "store_version_1.sql").read_text())
+    before = list(raw.iterdump())
+    monkeypatch.setattr("local.control_store.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE x (a);\nCREATE TABLE x (a);\n"))
+    monkeypatch.setattr("local.control_store.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(StoreUnavailable):
+        SqliteControlStore(path)
+    assert list(raw.iterdump()) == before
+    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+    raw.close()
