@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
+from typing import TypeVar
 
 from governance.errors import InvalidRequest
 
@@ -68,6 +70,12 @@ class NodeSettings:
     require_sandbox: bool = False
     audit_ship_s: float = 1.0
     cache_bytes_max: int = 10 * 1024**3
+    cache: Path | None = None
+    """Where blocks and spilled rows lie: on a node the encrypted NVMe volume; None: in the home."""
+    tls: Path | None = None
+    """The folder of certificates and keys; None: in the home."""
+    require_encrypted_cache: bool = False
+    """Refuse to start when blocks and spilled rows would lie on a volume that is not encrypted."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     queries: QueryLimits = field(default_factory=QueryLimits)
 
@@ -93,9 +101,168 @@ class NodeSettings:
     @property
     def tls_dir(self) -> Path:
         """`ca.crt`, `server.crt`, `server.key`, `node.crt`, `node.key`."""
-        return self.home / "tls"
+        return self.tls or self.home / "tls"
 
     @property
     def node_dir(self) -> Path:
-        """The node's own state: `rulebook.json`, `spool/`, `cache/`, `spill/`."""
+        """The node's own state: `rulebook.json`, `spool/`; at home also `cache/` and `spill/`."""
         return self.home / "node"
+
+    @property
+    def cache_dir(self) -> Path:
+        """`cache/` and `spill/`: what holds rows of the customer's tables, and may be lost at any moment."""
+        return self.cache or self.node_dir
+
+
+# ---------------------------------------------------------------- a node in AWS
+
+HOME = "HATIDATA_HOME"
+DATA = "HATIDATA_DATA"
+ENVIRONMENT = "HATIDATA_ENVIRONMENT"
+CONTROL_URL = "HATIDATA_CONTROL_URL"
+LISTEN = "HATIDATA_LISTEN"
+PORT = "HATIDATA_PORT"
+METRICS_LISTEN = "HATIDATA_METRICS_LISTEN"
+METRICS_PORT = "HATIDATA_METRICS_PORT"
+PROXY_FROM = "HATIDATA_PROXY_FROM"
+CACHE = "HATIDATA_CACHE"
+CACHE_BYTES_MAX = "HATIDATA_CACHE_BYTES_MAX"
+REQUIRE_ENCRYPTED_CACHE = "HATIDATA_REQUIRE_ENCRYPTED_CACHE"
+TLS = "HATIDATA_TLS"
+QUERIES_MAX = "HATIDATA_QUERIES_MAX"
+DRAIN_S = "HATIDATA_DRAIN_S"
+AUDIT_SHIP_S = "HATIDATA_AUDIT_SHIP_S"
+REGION = "HATIDATA_REGION"
+AUDIT_BUCKET = "HATIDATA_AUDIT_BUCKET"
+IDENTITY_KEY = "HATIDATA_IDENTITY_KEY"
+DATA_KEY = "HATIDATA_DATA_KEY"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class AwsNodeSettings:
+    """A node in AWS: what every node is told, and where its audit, its identity and its keys lie.
+
+    The instance profile behind it grants exactly s3:GetObject and s3:ListBucket on the data bucket, s3:PutObject on the
+    audit bucket and kms:Decrypt on the customer's key (claim W6.4): nothing here needs more.
+    """
+
+    node: NodeSettings
+    region: str
+    audit_bucket: str
+    identity_key: str
+    """The object of the data bucket that holds the node's certificates and mask key, sealed under `data_key`."""
+    data_key: str
+    """ARN of the customer's KMS key."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            InvalidRequest: data that is no bucket, or a name that is missing.
+        """
+        if not self.node.data.startswith("s3://"):
+            raise InvalidRequest(f"{DATA} is written s3://bucket/prefix on a node in AWS.")
+        named = (self.region, self.audit_bucket, self.identity_key, self.data_key)
+        for name, value in zip((REGION, AUDIT_BUCKET, IDENTITY_KEY, DATA_KEY), named, strict=True):
+            if not value:
+                raise InvalidRequest(f"{name} is not set.")
+
+    @property
+    def data_bucket(self) -> str:
+        """The bucket's name alone."""
+        return self.node.data.removeprefix("s3://").partition("/")[0]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> AwsNodeSettings:
+        """The settings in these variables, as `environment` spells them.
+
+        Raises:
+            InvalidRequest: a variable is missing, or is not what it should be.
+        """
+
+        def given(name: str, read: Callable[[str], _T], default: _T | None = None) -> _T:
+            text = environment.get(name, "")
+            if not text and default is not None:
+                return default
+            if not text:
+                raise InvalidRequest(f"{name} is not set.", advice="See docs/deploy.md.")
+            try:
+                return read(text)
+            except ValueError:
+                raise InvalidRequest(f"{name} is not what it should be.", advice="See docs/deploy.md.") from None
+
+        running_max = given(QUERIES_MAX, _positive, QueryLimits().running_max)
+        node = NodeSettings(
+            home=given(HOME, Path),
+            data=given(DATA, str),
+            environment=given(ENVIRONMENT, str),
+            control_url=given(CONTROL_URL, str),
+            listen=given(LISTEN, str, "0.0.0.0"),  # noqa: S104  behind a load balancer, in private subnets
+            port=given(PORT, int, 5439),
+            metrics_listen=given(METRICS_LISTEN, str, "0.0.0.0"),  # noqa: S104  as above
+            metrics_port=given(METRICS_PORT, int, 9090),
+            proxy_from=tuple(part for part in environment.get(PROXY_FROM, "").split(",") if part),
+            drain_timeout_s=given(DRAIN_S, _seconds, 120.0),
+            require_sandbox=True,
+            audit_ship_s=given(AUDIT_SHIP_S, _seconds, 60.0),
+            cache_bytes_max=given(CACHE_BYTES_MAX, _positive, 10 * 1024**3),
+            cache=given(CACHE, Path),
+            tls=given(TLS, Path),
+            require_encrypted_cache=given(REQUIRE_ENCRYPTED_CACHE, _yes_or_no, True),
+            queries=QueryLimits(running_max=running_max),
+        )
+        return cls(
+            node=node,
+            region=given(REGION, str),
+            audit_bucket=given(AUDIT_BUCKET, str),
+            identity_key=given(IDENTITY_KEY, str),
+            data_key=given(DATA_KEY, str),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The variables that say the same: what the boot files write for the service. None of them is a secret."""
+        node = self.node
+        return {
+            HOME: str(node.home),
+            DATA: node.data,
+            ENVIRONMENT: node.environment,
+            CONTROL_URL: node.control_url,
+            LISTEN: node.listen,
+            PORT: str(node.port),
+            METRICS_LISTEN: node.metrics_listen,
+            METRICS_PORT: str(node.metrics_port),
+            PROXY_FROM: ",".join(node.proxy_from),
+            DRAIN_S: str(node.drain_timeout_s),
+            AUDIT_SHIP_S: str(node.audit_ship_s),
+            CACHE_BYTES_MAX: str(node.cache_bytes_max),
+            CACHE: str(node.cache_dir),
+            TLS: str(node.tls_dir),
+            REQUIRE_ENCRYPTED_CACHE: "yes" if node.require_encrypted_cache else "no",
+            QUERIES_MAX: str(node.queries.running_max),
+            REGION: self.region,
+            AUDIT_BUCKET: self.audit_bucket,
+            IDENTITY_KEY: self.identity_key,
+            DATA_KEY: self.data_key,
+        }
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 86_400:
+        raise ValueError
+    return number
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError
+    return text == "yes"
