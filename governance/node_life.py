@@ -155,7 +155,7 @@ def _draining(life: NodeLife, fact: Fact) -> Step:
     if fact is Fact.COMMAND_LOST and life.attempts < ATTEMPTS_MAX:
         return _again(life, Order.DRAIN)
     if fact is Fact.UNSHIPPED or fact in _FELL_SHORT:
-        # Clients' data goes first: what is left in the spool lies on another volume and keeps the node from its release.
+        # Clients' data goes first: the spool lies on another volume, and what is left in it keeps the node alive.
         return _erase(replace(life, spool=Spool.UNSHIPPED))
     return Step(life)
 

@@ -133,7 +133,8 @@ def test_any_sequence_of_facts_then_time_ends_well(facts: list[Fact]) -> None:
 
 
 def walk(*facts: Fact) -> tuple[NodeLife, list[Order]]:
-    life, orders = NodeLife(), []
+    life = NodeLife()
+    orders: list[Order] = []
     for fact in facts:
         step = advance(life, fact)
         life = step.life

@@ -17,9 +17,8 @@ def test_w2_2_rfc_5869_cases_for_sha_256() -> None:
     first = hkdf_sha256(b"\x0b" * 22, bytes(range(13)), bytes(range(0xF0, 0xFA)), 42)
     assert first.hex() == "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
     second = hkdf_sha256(bytes(range(0x50)), bytes(range(0x60, 0xB0)), bytes(range(0xB0, 0x100)), 82)
-    assert second.hex().startswith("b11e398dc80327a1c8e7f78c596a4934") and second.hex().endswith(
-        "cc30c58179ec3e87c14c01d5c1f3434f1d87"
-    )
+    assert second.hex()[:32] == "b11e398dc80327a1c8e7f78c596a4934"
+    assert second.hex()[-36:] == "cc30c58179ec3e87c14c01d5c1f3434f1d87"
     third = hkdf_sha256(b"\x0b" * 22, b"", b"", 42)
     assert third.hex() == "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
 
