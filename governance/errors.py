@@ -234,3 +234,9 @@ class StoreUnavailable(Refusal):
     """The control plane's store cannot be read or written."""
 
     code = "store_unavailable"
+
+
+class KeyServiceUnavailable(Refusal):
+    """The service that keeps encryption keys does not answer, refuses, or cannot open what it is given."""
+
+    code = "key_service_unavailable"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from governance.admin_event import AdminEvent, Attribution
+from governance.encryption_key import KeyRotationFacts
 from governance.register import Observation, Record
 
 R = TypeVar("R", bound=Record | Observation)
@@ -176,3 +177,43 @@ class ControlStore(Protocol):
 
     def close(self) -> None:
         """Let go of what the store holds open."""
+
+
+class SecretBox(Protocol):
+    """Encrypts small secrets that the register must keep, such as those that sign webhooks."""
+
+    def seal(self, secret: bytes, context: str) -> str:
+        """`secret` (at most 4 KiB) as text that only this box opens, and only with the same `context`.
+
+        Raises:
+            KeyServiceUnavailable: it cannot be encrypted now.
+        """
+
+    def open(self, sealed: str, context: str) -> bytes:
+        """The inverse of `seal`.
+
+        Raises:
+            KeyServiceUnavailable: it cannot be decrypted now, or not with this context, or was changed.
+        """
+
+
+class KeyService(Protocol):
+    """The installation's encryption keys, by the names we give them."""
+
+    def names(self) -> tuple[str, ...]:
+        """The keys there are."""
+
+    def facts(self, name: str) -> KeyRotationFacts:
+        """How the key rotates.
+
+        Raises:
+            KeyServiceUnavailable: the service does not answer or does not permit it.
+        """
+
+    def rotate(self, name: str) -> None:
+        """Begin one rotation on demand; that one is in progress already is no fault.
+
+        Raises:
+            ResourceExceeded: no rotation on demand is left to this key.
+            KeyServiceUnavailable: the service does not answer or does not permit it.
+        """
