@@ -9,6 +9,7 @@ import pytest
 
 from governance.ports import ControlStore
 from local.control_store import SqliteControlStore
+from tests.support.aws import control_stores
 
 OpenStore = Callable[[], ControlStore]
 """Opens the same storage once more, as another process would."""
@@ -18,7 +19,12 @@ def _sqlite(tmp_path: Path) -> Iterator[OpenStore]:
     yield lambda: SqliteControlStore(tmp_path / "store.sqlite")
 
 
-ADAPTERS: dict[str, Callable[[Path], Iterator[OpenStore]]] = {"sqlite": _sqlite}
+def _dynamodb(_: Path) -> Iterator[OpenStore]:
+    with control_stores() as open_:
+        yield open_
+
+
+ADAPTERS: dict[str, Callable[[Path], Iterator[OpenStore]]] = {"sqlite": _sqlite, "dynamodb": _dynamodb}
 """Name of an adapter -> a generator that yields how to open its storage, and clears up afterwards."""
 
 
