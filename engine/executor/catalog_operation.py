@@ -17,7 +17,7 @@ from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
 from engine.executor.catalog_functions import interruptible_by
 from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
-from engine.executor.messages import Bound, Kind, Request, reply
+from engine.executor.messages import Bound, Request, columns_reply
 from governance.errors import EngineFailed, Refusal
 
 BATCH_ROWS = 20_000
@@ -122,20 +122,21 @@ def run(
     Raises:
         Refusal: what a catalog function refused, or a value out of bounds.
     """
-    extra = request.extra
+    work = request.work
+    extra = work.extra
     columns = [CatalogColumn(*c) for c in extra["columns"]]
     instance.fill([(schema, name) for schema, name in extra["relations"]])
-    copying = request.row_format != "datarow"
-    binary = request.row_format == "copy_binary"
-    prepared = prepare(request.sql, columns, [1] if binary else () if copying else request.formats)
-    zone = str(request.row_options.get("time_zone", "UTC"))
+    copying = work.row_format != "datarow"
+    binary = work.row_format == "copy_binary"
+    prepared = prepare(work.sql, columns, [1] if binary else () if copying else work.formats)
+    zone = str(work.row_options.get("time_zone", "UTC"))
     way: Any
     if copying:
-        options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
-        copy_options = CopyOptions.parse(request.row_format.removeprefix("copy_"), options)
+        options = {k: v for k, v in work.row_options.items() if k != "time_zone"}
+        copy_options = CopyOptions.parse(work.row_format.removeprefix("copy_"), options)
         way = copy_encoder(prepared.columns, copy_options, timezone=zone)
     else:
-        way = plan(prepared.columns, request.formats, timezone=zone)
+        way = plan(prepared.columns, work.formats, timezone=zone)
     sql = way.wrap(prepared.sql)
     values = {f"p{i}": parameter(bound) for i, bound in enumerate(request.parameters, 1)}
     cursor = cursor or instance.cursor()
@@ -181,9 +182,9 @@ def catalog(
     """The operation, as `engine.executor.operations` lists it."""
 
     def announce(columns: Any) -> None:
-        send(reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns]))
+        send(columns_reply(columns))
 
-    extra = request.extra
+    extra = request.work.extra
     with _INSTANCES.showing(extra["key"], lambda: _image(extra)) as instance:
         cursor = instance.cursor()
         ending = _Ending(cursor)

@@ -14,7 +14,7 @@ from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.channel import Frame
 from engine.executor.failures import Failure, refusal
-from engine.executor.messages import Kind, PinnedObject, Request, SnapshotImage
+from engine.executor.messages import Bound, Kind, PinnedObject, SnapshotImage, encode_request
 from engine.executor.pool import ExecutorSettings, Lease, WorkerPool
 from governance.errors import DeadlineExceeded, EngineFailed, Refusal, ResourceExceeded, WorkerLost
 
@@ -45,7 +45,9 @@ class Job:
     """A request before it has a worker."""
 
     organization: str
-    request: Request
+    work: bytes
+    """`messages.Work`, encoded."""
+    parameters: tuple[Bound, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     has_tables: bool = False
 
@@ -141,16 +143,16 @@ class Execution:
                 raise self._ended()
             worker, channel = self._lease.worker, self._lease.channel
             self._statement = next(host.statements)
-            changes: dict[str, Any] = {"statement": self._statement}
+            changes: dict[str, Any] = {}
             if self._job.snapshots and worker.door is not None:
                 by_id = {s.id: s for s in self._job.snapshots}
                 self._ids = list(by_id)
                 new, forget = worker.acquaint(self._ids)
                 self._use = worker.door.hold(by_id.values())
                 images = tuple(self._image(by_id[i]) for i in new)
-                changes |= {"snapshots": self._ids, "forget": forget, "images": images}
+                changes = {"snapshots": self._ids, "forget": forget, "images": images}
             try:
-                encoded = self._job.request.encode(**changes)
+                encoded = encode_request(self._job.work, self._statement, parameters=self._job.parameters, **changes)
             except ValueError:
                 channel.final_at = self._loop.time()
                 worker.unknow(self._ids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,14 +19,15 @@ from engine.catalog.emulation import CatalogImage, CatalogStatement, SessionInfo
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.execution import Execution, Job
-from engine.executor.messages import Bound, Request
+from engine.executor.messages import Bound, Work
 from engine.executor.pool import ExecutorSettings, WorkerPool
 from engine.executor.relation import read_files
 from engine.pipeline.governed import Governed
 from governance.errors import EngineFailed
 from governance.tables import TableName
 
-_COLUMNS_MAX = 4096
+_WORKS_MAX = 1024
+_WORK_KEPT_BYTES_MAX = 16_384
 CATALOG_IMAGE_MISSING = "image_missing"
 """What a worker says (`EngineFailed.kind`) that does not hold a catalog image yet."""
 CATALOG_ORGANIZATION = ""
@@ -49,6 +51,8 @@ class Executor:
         self.numbers = ObjectNumbers()
         self.pool = WorkerPool(settings, lambda sock: BlockDoor(sock, cache, self.numbers))
         self.statements: Iterator[int] = itertools.count(1)
+        self._works: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+        """What workers are asked, encoded, by everything it depends on."""
         self._background: set[asyncio.Task[None]] = set()
         self.reruns = 0
 
@@ -127,17 +131,16 @@ class Executor:
         snapshots: Sequence[Snapshot] = (),
     ) -> Execution:
         """Start an operation of `engine.executor.operations` in a worker of `organization`. Raises as `run`."""
-        request = Request(
+        work = Work(
             operation=operation,
-            statement=0,
             sql=sql,
-            parameters=tuple(parameters),
             formats=tuple(formats),
             row_format=row_format,
             row_options=dict(row_options or {}),
             extra=dict(extra or {}),
         )
-        return await self._begin(Job(organization, request, tuple(snapshots), bool(snapshots)), deadline_s)
+        job = Job(organization, work.encode(), tuple(parameters), tuple(snapshots), bool(snapshots))
+        return await self._begin(job, deadline_s)
 
     async def run_catalog(
         self,
@@ -217,23 +220,29 @@ class Executor:
         for table in governed.tables:
             assert self.lake is not None  # noqa: S101 - checked above
             snapshots[table] = await self.lake.snapshot(table)
+        pinned = tuple(snapshots.values())
+        options = row_options or {}
+        key = (
+            governed.segments, governed.kind, governed.masked_values, tuple([s.id for s in pinned]), operation, formats,
+            row_format, tuple(options.items()),
+        )  # fmt: skip
+        work = self._works.get(key)
+        if work is None:
 
-        def relation(table: TableName) -> str:
-            snapshot = snapshots[table]
-            return read_files(snapshot.id, snapshot.partitions, uniform=snapshot.uniform)
+            def relation(table: TableName) -> str:
+                snapshot = snapshots[table]
+                return read_files(snapshot.id, snapshot.partitions, uniform=snapshot.uniform)
 
-        request = Request(
-            operation=operation,
-            statement=0,
-            sql=governed.sql(relation),
-            parameters=parameters,
-            checks=governed.masked_values,
-            kind=governed.kind,
-            formats=formats,
-            row_format=row_format,
-            row_options=row_options or {},
-        )
-        return Job(governed.organization, request, tuple(snapshots.values()), bool(governed.tables))
+            sql = governed.sql(relation)
+            work = Work(
+                operation=operation, sql=sql, formats=formats, row_format=row_format, row_options=options,
+                checks=governed.masked_values, kind=governed.kind,
+            ).encode()  # fmt: skip
+            if len(work) <= _WORK_KEPT_BYTES_MAX:
+                self._works[key] = work
+                while len(self._works) > _WORKS_MAX:
+                    self._works.popitem(last=False)
+        return Job(governed.organization, work, parameters, pinned, bool(governed.tables))
 
     async def _begin(self, job: Job, deadline_s: float) -> Execution:
         execution = Execution(self, job, deadline_s)

@@ -29,7 +29,7 @@ def file_types(
     """
     del shared
     snapshot = request.snapshots[0]
-    partitions = tuple((name, kind) for name, kind in request.extra.get("partitions", []))
+    partitions = tuple((name, kind) for name, kind in request.work.extra.get("partitions", []))
     relation = read_files(snapshot, partitions, uniform=False)
     rows = cursor.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     schemas = cursor.execute(_DISTINCT_SCHEMAS.format(id=snapshot)).fetchone()

@@ -9,14 +9,18 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 HEADER = struct.Struct(">BxxxIQ")
 """kind, rows, bytes that follow."""
 CONTROL = struct.Struct(">BxxxIQ")
 """operation, channel, statement."""
+_REQUEST = struct.Struct(">QI")
+"""statement, bytes of the work; what is left is the rest of the request."""
 REQUEST_BYTES_MAX = 64 << 20
 REPLY_BYTES_MAX = 1 << 20
 FRAME_BYTES_MAX = 256 << 20
@@ -70,19 +74,12 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One statement for a channel."""
+class Work:
+    """The part of a request that comes again each time the same statement does."""
 
     operation: str
     """`run`, `describe`, `files` (column types of files), or a name another room registers with the worker."""
-    statement: int
     sql: str
-    snapshots: tuple[str, ...] = ()
-    """Snapshots the statement reads."""
-    images: tuple[SnapshotImage, ...] = ()
-    """Those among them that this worker has not seen yet."""
-    forget: tuple[str, ...] = ()
-    parameters: tuple[Bound, ...] = ()
     formats: tuple[int, ...] = ()
     row_format: str = "datarow"
     row_options: dict[str, Any] = field(default_factory=dict)
@@ -93,41 +90,98 @@ class Request:
     extra: dict[str, Any] = field(default_factory=dict)
     """What another room's operation needs; JSON values only."""
 
-    def encode(self, **changes: Any) -> bytes:
-        """The message, header included, with `changes` in place of fields (a request is sent more than once).
-
-        Raises:
-            ValueError: larger than REQUEST_BYTES_MAX.
-        """
-        document: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        document.update(changes)
-        document["parameters"] = [
-            [None if p.data is None else base64.b64encode(p.data).decode("ascii"), p.format, p.oid, p.type]
-            for p in self.parameters
-        ]
-        document["images"] = [
-            [i.id, i.table, [[o.number, o.path, o.size] for o in i.objects]] for i in document["images"]
-        ]
-        body = _JSON.encode(document).encode()
-        if len(body) > REQUEST_BYTES_MAX:
-            raise ValueError("request too large")
-        return HEADER.pack(Kind.REQUEST, 0, len(body)) + body
+    def encode(self) -> bytes:
+        """As JSON; equal work has equal bytes."""
+        return _JSON.encode({name: getattr(self, name) for name in self.__slots__}).encode()
 
     @classmethod
-    def decode(cls, body: bytes) -> Request:
-        """The inverse of `encode`, without the header; read by the worker, which trusts the node."""
-        d = json.loads(body.decode())
-        d["parameters"] = tuple(
-            Bound(None if data is None else base64.b64decode(data), form, oid, kind)
-            for data, form, oid, kind in d["parameters"]
-        )
-        d["images"] = tuple(
-            SnapshotImage(i, table, tuple(PinnedObject(*o) for o in objects)) for i, table, objects in d["images"]
-        )
-        for name in ("snapshots", "forget", "formats"):
-            d[name] = tuple(d[name])
+    def decode(cls, body: bytes) -> Work:
+        """The inverse of `encode`; read by the worker, which trusts the node."""
+        d = json.loads(body)
+        d["formats"] = tuple(d["formats"])
         d["checks"] = tuple((column, check) for column, check in d["checks"])
         return cls(**d)
+
+
+_kept_work = lru_cache(maxsize=512)(Work.decode)
+_WORK_KEPT_BYTES_MAX = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One statement for a channel."""
+
+    key: bytes
+    """Its work, encoded: what is known of a statement is kept under it."""
+    work: Work
+    statement: int
+    snapshots: tuple[str, ...] = ()
+    """Snapshots the statement reads."""
+    images: tuple[SnapshotImage, ...] = ()
+    """Those among them that this worker has not seen yet."""
+    forget: tuple[str, ...] = ()
+    parameters: tuple[Bound, ...] = ()
+
+
+def encode_request(
+    work: bytes,
+    statement: int,
+    *,
+    parameters: Sequence[Bound] = (),
+    snapshots: Sequence[str] = (),
+    images: Sequence[SnapshotImage] = (),
+    forget: Sequence[str] = (),
+) -> bytes:
+    """The message, header included.
+
+    Raises:
+        ValueError: larger than REQUEST_BYTES_MAX.
+    """
+    rest = b""
+    if parameters or snapshots or images or forget:
+        rest = _JSON.encode(
+            [
+                [
+                    [None if p.data is None else base64.b64encode(p.data).decode("ascii"), p.format, p.oid, p.type]
+                    for p in parameters
+                ],
+                list(snapshots),
+                [[i.id, i.table, [[o.number, o.path, o.size] for o in i.objects]] for i in images],
+                list(forget),
+            ]
+        ).encode()
+    length = _REQUEST.size + len(work) + len(rest)
+    if length > REQUEST_BYTES_MAX:
+        raise ValueError("request too large")
+    return HEADER.pack(Kind.REQUEST, 0, length) + _REQUEST.pack(statement, len(work)) + work + rest
+
+
+def decode_request(body: bytes) -> Request:
+    """The inverse of `encode_request`, without the header; read by the worker, which trusts the node."""
+    statement, length = _REQUEST.unpack_from(body)
+    end = _REQUEST.size + length
+    key = body[_REQUEST.size : end]
+    work = _kept_work(key) if length <= _WORK_KEPT_BYTES_MAX else Work.decode(key)
+    if end == len(body):
+        return Request(key, work, statement)
+    parameters, snapshots, images, forget = json.loads(body[end:])
+    return Request(
+        key,
+        work,
+        statement,
+        tuple(snapshots),
+        tuple(SnapshotImage(i, table, tuple(PinnedObject(*o) for o in objects)) for i, table, objects in images),
+        tuple(forget),
+        tuple(
+            Bound(None if data is None else base64.b64decode(data), form, oid, kind)
+            for data, form, oid, kind in parameters
+        ),
+    )
+
+
+def columns_reply(columns: Iterable[Any]) -> bytes:
+    """The reply COLUMNS; `columns` are `ResultColumn`s."""
+    return reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns])
 
 
 def reply(kind: Kind, document: object = None, rows: int = 0) -> bytes:

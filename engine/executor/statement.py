@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -22,7 +23,7 @@ from engine.encoder import EncodePlan, ResultColumn, plan, result_columns
 from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, bound_type, decode
 from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
-from engine.executor.messages import Request
+from engine.executor.messages import Request, columns_reply
 from engine.executor.read_ahead import read_ahead
 
 BATCH_ROWS = 60_000
@@ -30,6 +31,7 @@ _FIRST_ROWS = 2_048
 _BATCH_BYTES = 32 << 20
 """Rows may be wide: a batch is no larger than this, or one of DuckDB's own."""
 _DESCRIPTIONS_MAX = 512
+_READY_MAX = 256
 _SNAPSHOT_WAIT_S = 10.0
 _DAMAGE = re.compile(
     r"parquet|snappy|zstd|lz4|brotli|thrift|TProtocol|decompress|hati://|magic bytes|page header", re.IGNORECASE
@@ -38,6 +40,19 @@ _DAMAGE = re.compile(
 
 class Interrupted(Exception):
     """The node asked for an end before DuckDB could hear it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A statement that ran before, made ready to run again: parsed, described, its rows' way to the client known."""
+
+    statement: Any
+    """DuckDB's parsed statement, or text when it makes several of one."""
+    way: Any
+    checks: tuple[tuple[int, str], ...]
+    """(column, mask) pairs asserted on every batch."""
+    announcement: bytes
+    """The reply that tells its columns."""
 
 
 class Statements:
@@ -50,6 +65,7 @@ class Statements:
         self.files = files
         self._variables = variables
         self._described: OrderedDict[tuple[Any, ...], tuple[ResultColumn, ...]] = OrderedDict()
+        self._ready: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
         self._lock = threading.Lock()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -73,6 +89,17 @@ class Statements:
             self._described[key] = columns
             while len(self._described) > _DESCRIPTIONS_MAX:
                 self._described.popitem(last=False)
+
+    def ready(self, key: tuple[Any, ...]) -> Ready | None:
+        """What was kept of a statement. Its text names its snapshots, so it never goes stale."""
+        return self._ready.get(key)
+
+    def keep(self, key: tuple[Any, ...], ready: Ready) -> None:
+        """Keep a statement for the next time; the oldest gives way."""
+        with self._lock:
+            self._ready[key] = ready
+            while len(self._ready) > _READY_MAX:
+                self._ready.popitem(last=False)
 
 
 class Statement:
@@ -139,7 +166,7 @@ class Statement:
     def columns(self) -> tuple[ResultColumn, ...]:
         """The result's columns without running the statement."""
         request = self._request
-        key = (request.sql, tuple((p.oid, p.type) for p in request.parameters))
+        key = (request.work.sql, tuple((p.oid, p.type) for p in request.parameters))
         known = self._shared.described(key)
         if known is None:
             values = [_example(p) if p.data is None else _value(p) for p in request.parameters]
@@ -149,63 +176,83 @@ class Statement:
         return known
 
     def _describe(self, values: list[Any]) -> tuple[ResultColumn, ...]:
-        sql = self._request.sql
-        if self._request.kind == "explain":
+        work = self._request.work
+        if work.kind == "explain":
             return tuple(result_columns(["explain_key", "explain_value"], ["VARCHAR", "VARCHAR"]))
-        if self._request.kind == "select":
+        if work.kind == "select":
             try:
-                rows = self._cursor.execute(f"DESCRIBE {sql}", values).fetchall()
+                rows = self._cursor.execute(f"DESCRIBE {work.sql}", values).fetchall()
                 return tuple(result_columns([row[0] for row in rows], [row[1] for row in rows]))
             except duckdb.ParserException:  # a form DESCRIBE does not take in front
                 pass
-        return self._read_columns(self._cursor.execute(f"SELECT * FROM (\n{sql}\n) LIMIT 0", values))
+        return self._read_columns(self._cursor.execute(f"SELECT * FROM (\n{work.sql}\n) LIMIT 0", values))
 
-    def run(self, announce: Callable[[Sequence[ResultColumn]], None]) -> Iterator[tuple[memoryview, int]]:
-        """Frames of rows; `announce` gets the columns before the first."""
+    def run(self, send: Callable[[bytes], None]) -> Iterator[tuple[memoryview, int]]:
+        """Frames of rows; `send` gets the reply that tells the columns before the first."""
         request = self._request
-        key = (request.sql, tuple((p.oid, p.type) for p in request.parameters))
+        types = tuple([(p.oid, p.type) for p in request.parameters])
         values = [_value(p) for p in request.parameters]
-        sql = request.sql
-        result: duckdb.DuckDBPyConnection | None = None
-        if None in values:
-            known = self.columns()
-            self._check()
-            result = self._cursor.execute(sql, values)
-            if [c.type for c in self._read_columns(result)] != [c.type for c in known]:
-                sql, result = _cast(sql, known), None
+        ready = self._shared.ready((request.key, types))
+        if ready is None or None in values:
+            ready, result = self._run_first(values, types)
         else:
-            found = self._shared.described(key)
-            if found is None:
-                self._check()
-                result = self._cursor.execute(sql, values)
-                found = self._read_columns(result)
-                self._shared.remember(key, found)
-            known = found
-        way = self._encoder(known)
-        checks = [(at, check) for at, c in enumerate(known) for name, check in request.checks if c.name == name]
-        if way.must_wrap or result is None:
             self._check()
-            result = self._cursor.execute(way.wrap(sql), values)
-        announce(known)
+            result = self._cursor.execute(ready.statement, values)
+        send(ready.announcement)
         with closing(read_ahead(self._batches(result), self._cursor.interrupt)) as batches:
             for batch in batches:
                 self._check()
-                for at, check in checks:
+                for at, check in ready.checks:
                     assert_masked(batch.column(at), check)
-                yield from way.frames(batch)
-        end = way.closing()
+                yield from ready.way.frames(batch)
+        end = ready.way.closing()
         if end:
             yield memoryview(end), 0
 
+    def _run_first(
+        self, values: list[Any], types: tuple[tuple[int, str], ...]
+    ) -> tuple[Ready, duckdb.DuckDBPyConnection]:
+        """Run a statement not seen before, or one with NULLs among its values, which have no type of their own."""
+        work, shared = self._request.work, self._shared
+        result: duckdb.DuckDBPyConnection | None = None
+        text = work.sql
+        parsed = self._parsed(text)
+        known = self.columns() if None in values else shared.described((work.sql, types))
+        if known is None or None in values:
+            self._check()
+            result = self._cursor.execute(parsed, values)
+            found = self._read_columns(result)
+            if known is None:
+                known = found
+                shared.remember((work.sql, types), known)
+            elif [c.type for c in found] != [c.type for c in known]:
+                text, result = _cast(text, known), None
+        way = self._encoder(known)
+        if way.must_wrap:
+            text, result = way.wrap(text), None
+        if text is not work.sql:
+            parsed = self._parsed(text)
+        checks = [(at, check) for at, c in enumerate(known) for name, check in work.checks if c.name == name]
+        ready = Ready(parsed, way, tuple(checks), columns_reply(known))
+        if None not in values and work.row_format == "datarow":  # an encoder of COPY is for one run
+            shared.keep((self._request.key, types), ready)
+        if result is None:
+            self._check()
+            result = self._cursor.execute(parsed, values)
+        return ready, result
+
+    def _parsed(self, sql: str) -> Any:
+        """`sql` parsed, so that the next time it need not be; text when it is more than one statement (PIVOT)."""
+        found = self._cursor.extract_statements(sql)
+        return found[0] if len(found) == 1 else sql
+
     def _encoder(self, columns: Sequence[ResultColumn]) -> Any:
-        request = self._request
-        zone = str(request.row_options.get("time_zone", "UTC"))
-        if request.row_format == "datarow":
-            return plan(columns, request.formats, timezone=zone)
-        options = {k: v for k, v in request.row_options.items() if k != "time_zone"}
-        return copy_encoder(
-            columns, CopyOptions.parse(request.row_format.removeprefix("copy_"), options), timezone=zone
-        )
+        work = self._request.work
+        zone = str(work.row_options.get("time_zone", "UTC"))
+        if work.row_format == "datarow":
+            return plan(columns, work.formats, timezone=zone)
+        options = {k: v for k, v in work.row_options.items() if k != "time_zone"}
+        return copy_encoder(columns, CopyOptions.parse(work.row_format.removeprefix("copy_"), options), timezone=zone)
 
     def _batches(self, result: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
         """The first batch as it comes, later ones joined."""

@@ -28,7 +28,17 @@ from engine.cache.block_client import BlockClient
 from engine.cache.filesystem import PinnedFileSystem
 from engine.executor import sandbox
 from engine.executor.instance import InstanceLimits, lock_instance, open_instance
-from engine.executor.messages import CONTROL, HEADER, REQUEST_BYTES_MAX, Control, Kind, Request, reply
+from engine.executor.messages import (
+    CONTROL,
+    HEADER,
+    REQUEST_BYTES_MAX,
+    Control,
+    Kind,
+    Request,
+    columns_reply,
+    decode_request,
+    reply,
+)
 from engine.executor.rehearsal import rehearse
 from engine.executor.statement import Statement, Statements
 
@@ -36,6 +46,7 @@ _LENGTH = struct.Struct(">I")
 _INTERRUPT_EVERY_S = 0.05
 _THREAD_STACK_BYTES = 16 << 20
 _M_ARENA_MAX = -8
+_REQUEST_BUFFER_BYTES = 16_384
 
 Operation = Callable[..., Iterator[Any]]
 """Another room's way to answer a request: (shared, cursor, request, send, watch) -> frames; it sends COLUMNS itself,
@@ -80,6 +91,7 @@ class ChannelThread(threading.Thread):
         self._lock = threading.Lock()
         self._running: tuple[int, Statement] | None = None
         self._unsent: list[bytes | memoryview] = []
+        self._buffer = bytearray(_REQUEST_BUFFER_BYTES)
 
     def run(self) -> None:
         """Until the node closes the channel."""
@@ -99,14 +111,25 @@ class ChannelThread(threading.Thread):
         return True
 
     def _next(self) -> Request | None:
-        header = receive_exactly(self._socket, HEADER.size)
-        if header is None:
+        """The next request; as a rule all of it is there in one piece. None: the node closed, or broke the rules."""
+        buffer, sock = self._buffer, self._socket
+        got = sock.recv_into(buffer)
+        while 0 < got < HEADER.size:
+            more = sock.recv_into(memoryview(buffer)[got:])
+            got = got + more if more else 0
+        if not got:
             return None
-        kind, _, length = HEADER.unpack(header)
-        if kind != Kind.REQUEST or length > REQUEST_BYTES_MAX:
+        kind, _, length = HEADER.unpack_from(buffer)
+        end = HEADER.size + length
+        if kind != Kind.REQUEST or length > REQUEST_BYTES_MAX or got > end:
             return None
-        body = receive_exactly(self._socket, length)
-        return None if body is None else Request.decode(body)
+        body = bytes(memoryview(buffer)[HEADER.size : got])
+        if got < end:
+            rest = receive_exactly(sock, end - got)
+            if rest is None:
+                return None
+            body += rest
+        return decode_request(body)
 
     def _serve(self, request: Request) -> None:
         statement = Statement(self._shared, self._cursor, request)
@@ -130,13 +153,14 @@ class ChannelThread(threading.Thread):
         self._unsent.clear()
 
     def _answer(self, request: Request, statement: Statement) -> int:
-        if request.operation == "describe":
-            self._announce(statement.columns())
+        operation_name = request.work.operation
+        if operation_name == "describe":
+            self._unsent.append(columns_reply(statement.columns()))
             return 0
-        if request.operation == "run":
-            frames = statement.run(self._announce)
+        if operation_name == "run":
+            frames = statement.run(self._unsent.append)
         else:
-            operation = _operations()[request.operation]
+            operation = _operations()[operation_name]
             frames = operation(self._shared, self._cursor, request, self._unsent.append, statement.watch)
         rows = 0
         held = self._unsent
@@ -148,9 +172,6 @@ class ChannelThread(threading.Thread):
                 send_all(self._socket, held)
                 held.clear()
         return rows
-
-    def _announce(self, columns: Iterable[Any]) -> None:
-        self._unsent.append(reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns]))
 
 
 _HOLD_BYTES_MAX = 16_384
