@@ -40,8 +40,8 @@ class AdminEventType(StrEnum):
     VIEW_UPDATED = "view.updated"
     VIEW_DELETED = "view.deleted"
     SSO_CONFIGURED = "sso.configured"
-    ACCESS_GRANTED = "access.granted"
-    ACCESS_ENDED = "access.ended"
+    ACCESS_REQUESTED = "access.requested"
+    ACCESS_CHANGED = "access.changed"
     ACCESS_REVIEWED = "access.reviewed"
     WEBHOOK_CONFIGURED = "webhook.configured"
     CACHE_CLEARED = "cache.cleared"
@@ -68,6 +68,7 @@ _ENVIRONMENT = frozenset(
         "result_rows_max",
         "cache_generation",
         "retention_days",
+        "quota",
     }
 )
 _SCHEMA = frozenset({"name", "organization"})
@@ -88,13 +89,18 @@ _KEY = frozenset(
         "status",
         "grace_until",
         "rotated_to",
+        "role",
+        "elevation",
+        "quota",
     }
 )
 _POLICY = frozenset({"id", "name", "organization", "status", "revision", "policy"})
 _VIEW = frozenset({"id", "name", "organization", "sql"})
 _SSO = frozenset({"organization", "provider", "protocol", "domain", "mfa_required", "status"})
-_ACCESS = frozenset({"id", "user_id", "role", "reason", "approver_id", "starts_at", "ends_at", "status"})
-_REVIEW = frozenset({"id", "period", "user_id", "reviewer_id", "decision"})
+_ACCESS = frozenset(
+    {"id", "user_id", "role", "scopes", "minutes", "reason", "approver_id", "starts_at", "ends_at", "status"}
+)
+_REVIEW = frozenset({"id", "period", "user_id", "reviewer_id", "decision", "note"})
 _WEBHOOK = frozenset({"id", "url", "event_types", "status"})
 _CACHE = frozenset({"cache_generation"})
 
@@ -121,8 +127,8 @@ SHAPES: dict[AdminEventType, Shape] = {
     AdminEventType.VIEW_UPDATED: Shape(_VIEW, _VIEW),
     AdminEventType.VIEW_DELETED: Shape(_VIEW, None),
     AdminEventType.SSO_CONFIGURED: Shape(_SSO, _SSO, before_optional=True, after_optional=True),
-    AdminEventType.ACCESS_GRANTED: Shape(_ACCESS, _ACCESS, before_optional=True),
-    AdminEventType.ACCESS_ENDED: Shape(_ACCESS, _ACCESS),
+    AdminEventType.ACCESS_REQUESTED: Shape(None, _ACCESS),
+    AdminEventType.ACCESS_CHANGED: Shape(_ACCESS, _ACCESS),
     AdminEventType.ACCESS_REVIEWED: Shape(None, _REVIEW),
     AdminEventType.WEBHOOK_CONFIGURED: Shape(_WEBHOOK, _WEBHOOK, before_optional=True, after_optional=True),
     AdminEventType.CACHE_CLEARED: Shape(_CACHE, _CACHE),

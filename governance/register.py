@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from governance.idempotency import IdempotentAnswer
 from governance.policies import Policy, View
 from governance.principals import Agent
+from governance.quota import NO_QUOTA, OrganizationQuota, Quota
 from governance.roles import Role
 from governance.rulebook import Key, Limits, User, decode_policy, encode_policy
 from governance.scopes import Scope
@@ -78,6 +79,7 @@ class Environment:
             "result_rows_max": self.limits.result_rows_max,
             "cache_generation": self.limits.cache_generation,
             "retention_days": self.retention_days,
+            "quota": None,
         }
 
 
@@ -166,6 +168,11 @@ class KeyRecord:
     """active, rotated (valid until `grace_until`), revoked."""
     grace_until: str = ""
     rotated_to: str = ""
+    role: Role | None = None
+    """The role lent to its user through this key alone; None is the user's own."""
+    elevation: str = ""
+    """The grant that it, or the key that made it, came from; it ends with that grant."""
+    quota: Quota = NO_QUOTA
 
     @property
     def lookup(self) -> str:
@@ -204,6 +211,9 @@ class KeyRecord:
             "status": self.status,
             "grace_until": self.grace_until,
             "rotated_to": self.rotated_to,
+            "role": self.role.value if self.role else "",
+            "elevation": self.elevation,
+            "quota": self.quota.fact(),
         }
 
     def for_node(self) -> Key:
@@ -220,6 +230,8 @@ class KeyRecord:
             allowed_tables=self.allowed_tables,
             expires_at=self.ends_at,
             dialect=self.dialect,
+            role=self.role,
+            quota=self.quota,
         )
 
 
@@ -348,14 +360,16 @@ class KeyUse:
     at: str
 
 
-Record = Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | ViewRecord
+Record = Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | ViewRecord | OrganizationQuota
 """What the law is made of; each change of one is an event in the chain."""
 
 Observation = TableReport | NodeFigures | KeyUse | IdempotentAnswer
 """What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
 
 
-_NOUNS: dict[str, type[IdempotentAnswer]] = {IdempotentAnswer.kind: IdempotentAnswer}
+_NOUNS: dict[str, type[IdempotentAnswer | OrganizationQuota]] = {
+    noun.kind: noun for noun in (IdempotentAnswer, OrganizationQuota)
+}
 """Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""
 
 
@@ -441,6 +455,8 @@ def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
         case "key":
             d["scopes"] = _scopes(tuple(d["scopes"]))
             d["agent"] = Agent(**d["agent"]) if d["agent"] else None
+            d["role"] = Role(d["role"]) if d.get("role") else None
+            d["quota"] = Quota(**d.get("quota", {}))
             d["networks"], d["allowed_tables"] = tuple(d["networks"]), tuple(d["allowed_tables"])
             return KeyRecord(**d)
         case "policy":

@@ -30,6 +30,7 @@ from governance.policies import (
     View,
 )
 from governance.principals import Agent, Principal
+from governance.quota import NO_QUOTA, Quota
 from governance.roles import Role
 from governance.scopes import Scope
 from governance.tables import TableName, fold
@@ -65,6 +66,9 @@ class Key:
     expires_at: str = ""
     """RFC 3339 UTC, or empty for never."""
     dialect: str = "duckdb"
+    role: Role | None = None
+    """The role lent to its user for as long as the key lives; None is the user's own."""
+    quota: Quota = NO_QUOTA
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Rulebook:
     limits: Limits = field(default_factory=Limits)
     mask_key_id: str = ""
     """Names the environment key of `hmac` masks; the key itself never stands in the rulebook."""
+    quotas: tuple[tuple[str, Quota], ...] = ()
+    """(organization id, what its keys may ask together), sorted."""
 
     @property
     def etag(self) -> str:
@@ -128,7 +134,7 @@ class Rulebook:
             user_id=user.id,
             email=user.email,
             organization=user.organization,
-            role=user.role,
+            role=key.role or user.role,
             scopes=key.scopes,
             environment=self.environment,
             key_id=key.id,
@@ -269,6 +275,8 @@ def decode(data: bytes) -> Rulebook:
                     allowed_tables=tuple(k["allowed_tables"]),
                     expires_at=k["expires_at"],
                     dialect=k["dialect"],
+                    role=Role(k["role"]) if k.get("role") else None,
+                    quota=Quota(**k.get("quota", {})),
                 )
                 for k in d["keys"]
             ),
@@ -276,6 +284,7 @@ def decode(data: bytes) -> Rulebook:
             views=tuple(View(v["id"], TableName.parse(v["name"]), v["sql"]) for v in d["views"]),
             limits=Limits(**d["limits"]),
             mask_key_id=d["mask_key_id"],
+            quotas=tuple((organization, Quota(**quota)) for organization, quota in d.get("quotas", ())),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest("This is not a rulebook.", reason=f"{type(error).__name__} in the rulebook") from None

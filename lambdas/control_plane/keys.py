@@ -36,6 +36,7 @@ from lambdas.control_plane.models import (
     Name,
     ObjectIdPath,
     Page,
+    QuotaModel,
     page,
 )
 from lambdas.control_plane.resolver import ThreadedResolver
@@ -81,6 +82,7 @@ class NewKey(Model):
     allowed_tables: Annotated[list[TablePattern], Field(max_length=256)] = Field(default_factory=list)
     expires_at: Annotated[str, Field(max_length=40)] = ""
     dialect: Dialect = "duckdb"
+    quota: QuotaModel = Field(default_factory=QuotaModel)
 
 
 class Rotation(Model):
@@ -107,6 +109,9 @@ class KeyAnswer(Model):
     status: Literal["active", "rotated", "revoked", "expired"]
     grace_until: str
     rotated_to: str
+    role: Annotated[str, Field(description="The role lent through this key alone; empty is its user's own")]
+    elevation: Annotated[str, Field(description="The grant it came from and ends with, or empty")]
+    quota: QuotaModel
     created_at: str
     created_by: str
     last_used_at: str
@@ -262,6 +267,8 @@ def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
         allowed_tables=tuple(sorted({fold(text) for text in body.allowed_tables})),
         expires_at=_future(body.expires_at, now) if body.expires_at else "",
         dialect=body.dialect,
+        elevation=caller.key.elevation,
+        quota=body.quota.quota(),
     )
 
 
@@ -312,9 +319,10 @@ def _need_no_more(caller: Caller, key: KeyRecord) -> None:
         not key.networks or not all(_within(network, own.networks) for network in key.networks)
     )
     lives_longer = bool(own.ends_at) and (not key.expires_at or key.expires_at > own.ends_at)
-    if agent_differs or tables_wider or networks_wider or lives_longer:
+    asks_more = not key.quota.within(own.quota)
+    if agent_differs or tables_wider or networks_wider or lives_longer or asks_more:
         raise PermissionRefused(
-            "A key cannot reach further than its maker's key in agent, tables, networks or lifetime.",
+            "A key cannot reach further than its maker's key in agent, tables, networks, lifetime or quota.",
             advice="Name the same restrictions, or use a key without them.",
         )
 
@@ -343,6 +351,8 @@ def _visible(reader: ControlReader, caller: Caller, env: str, key_id: str) -> Ke
 def _rotatable(reader: ControlReader, caller: Caller, env: str, key_id: str, now: str) -> KeyRecord:
     key = _visible(reader, caller, env, key_id)
     _need_hand(reader, caller, key)
+    if key.role is not None:
+        raise Conflict("The key of a lent role is not rotated.", advice="Fetch it again, or ask for access anew.")
     user = reader.get(UserRecord, "", key.user_id)
     if key.status != "active" or not key.valid_at(now) or user is None:
         raise Conflict("Only an active key can be rotated.", advice="Rotate its successor, or make a new key.")

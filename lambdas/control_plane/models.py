@@ -11,6 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from governance.errors import InvalidRequest
+from governance.quota import QUERIES_MAX, Quota
 
 T = TypeVar("T")
 
@@ -31,6 +32,17 @@ class Model(BaseModel):
     """A request or answer body: what it does not name is refused."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class QuotaModel(Model):
+    """Statements that may begin in an environment within a day (UTC) and within a minute; 0 is no limit."""
+
+    queries_per_day: Annotated[int, Field(ge=0, le=QUERIES_MAX)] = 0
+    queries_per_minute: Annotated[int, Field(ge=0, le=QUERIES_MAX)] = 0
+
+    def quota(self) -> Quota:
+        """The law's noun."""
+        return Quota(self.queries_per_day, self.queries_per_minute)
 
 
 class Page(Model, Generic[T]):
