@@ -20,6 +20,7 @@ from governance.errors import AuthenticationFailed, TooManyRequests
 from governance.ports import ControlStore
 from governance.register import KeyRecord, Organization, UserRecord
 from governance.timestamp import stamp
+from lambdas.control_plane.rates import source_name
 
 REMEMBER = timedelta(seconds=60)
 REMEMBERED_MAX = 4096
@@ -121,7 +122,7 @@ class Doorkeeper:
 
     def _refuse_repeated(self, source_ip: str, now: datetime) -> None:
         with self._lock:
-            failures = self._failures.get(source_ip, deque())
+            failures = self._failures.get(source_name(source_ip), deque())
             while failures and failures[0] <= now - FAILURE_WINDOW:
                 failures.popleft()
             if len(failures) >= FAILURES_MAX:
@@ -129,8 +130,9 @@ class Doorkeeper:
 
     def _note_failure(self, source_ip: str, now: datetime) -> None:
         with self._lock:
-            self._failures.setdefault(source_ip, deque(maxlen=FAILURES_MAX)).append(now)
-            self._failures.move_to_end(source_ip)
+            source = source_name(source_ip)
+            self._failures.setdefault(source, deque(maxlen=FAILURES_MAX)).append(now)
+            self._failures.move_to_end(source)
             while len(self._failures) > SOURCES_MAX:
                 self._failures.popitem(last=False)
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar
 
-from governance.admin_event import Attribution
 from governance.errors import AuthenticationFailed, Conflict, NotFound
+from governance.idempotency import IdempotentAnswer
 from governance.ports import Change, Clock, ControlReader, ControlStore, QueryAuditSearch
 from governance.register import Environment, Organization
 from governance.timestamp import stamp
 from lambdas.control_plane.caller import Caller, NodeIdentity, hidden
+from lambdas.control_plane.once import need_first
+from lambdas.control_plane.revisions import Subject, etag_of, need_match
 
 T = TypeVar("T")
+
+
+@dataclass
+class Visit:
+    """One request at the desk."""
+
+    present: Caller | NodeIdentity
+    if_match: str = ""
+    subject: Subject | None = None
+    """The record the request is about."""
+    once: IdempotentAnswer | None = None
+    """What to remember of it, when it bears an Idempotency-Key."""
+    carried_out: bool = False
+    """Whether that was committed."""
+    etag: str = ""
+    """Names the state of the subject, or of what was made, that the answer tells of or something older."""
 
 
 class Desk:
@@ -23,11 +43,16 @@ class Desk:
         self.store = store
         self.clock = clock
         self.queries = queries
-        self._present: ContextVar[Caller | NodeIdentity | None] = ContextVar("present", default=None)
+        self._visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 
-    def seat(self, present: Caller | NodeIdentity | None) -> None:
+    def seat(self, visit: Visit | None) -> None:
         """Say who the present request is from; None when it is over."""
-        self._present.set(present)
+        self._visit.set(visit)
+
+    @property
+    def _present(self) -> Caller | NodeIdentity | None:
+        visit = self._visit.get()
+        return visit.present if visit else None
 
     @property
     def caller(self) -> Caller:
@@ -36,7 +61,7 @@ class Desk:
         Raises:
             AuthenticationFailed: nobody was authenticated; no route that asks is reached then.
         """
-        present = self._present.get()
+        present = self._present
         if not isinstance(present, Caller):
             raise AuthenticationFailed("Authentication failed.", reason="no caller at the desk")
         return present
@@ -44,7 +69,7 @@ class Desk:
     @property
     def node(self) -> NodeIdentity:
         """The authenticated node; raises as `caller` does."""
-        present = self._present.get()
+        present = self._present
         if not isinstance(present, NodeIdentity):
             raise AuthenticationFailed("Authentication failed.", reason="no node at the desk")
         return present
@@ -54,14 +79,39 @@ class Desk:
         return stamp(self.clock.now())
 
     def change(self, decide: Callable[[ControlReader], Change[T]]) -> T:
-        """Change the register in the caller's name."""
-        return self.store.change(self._attribution(), decide)
+        """Change the register in the caller's name, if If-Match holds and the request was not carried out before.
 
-    def _attribution(self) -> Attribution:
-        present = self._present.get()
-        if present is None:
+        Raises:
+            PreconditionFailed: If-Match names an older state.
+            Repeated, KeyReused: of the Idempotency-Key.
+        """
+        visit = self._visit.get()
+        if visit is None:
             raise AuthenticationFailed("Authentication failed.", reason="a change by nobody")
-        return present.attribution
+        now, made = self.now(), ""
+
+        def decide_once(reader: ControlReader) -> Change[T]:
+            nonlocal made
+            if visit.once is not None:
+                need_first(reader, visit.once, now)
+            change = decide(reader)
+            need_match(visit.if_match, visit.subject, reader)
+            made = _etag(change, visit.subject)
+            if visit.once is not None:
+                change = dataclasses.replace(change, observations=(*change.observations, visit.once))
+            return change
+
+        result = self.store.change(visit.present.attribution, decide_once)
+        visit.carried_out = True
+        visit.etag = made or visit.etag
+        return result
+
+
+def _etag(change: Change[T], subject: Subject | None) -> str:
+    """The ETag of the subject as the change leaves it; of a creation, of what it answers with."""
+    if subject is None:
+        return next((etag_of(record) for record in change.puts if record is change.result), "")
+    return next((etag_of(record) for record in change.puts if subject.is_(record)), "")
 
 
 def admitted_environment(reader: ControlReader, caller: Caller, name: str) -> Environment:
