@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from governance.errors import PermissionRefused
 from governance.policies import SHARED, Condition, Policy
 from governance.ports import ControlReader
 from governance.register import SchemaOwner
 from governance.tables import fold
-from lambdas.control_plane.desk import operator_of
+from lambdas.control_plane.caller import Caller
+from lambdas.control_plane.desk import admitted_environment, operator_of
 
 
 def owner_of(reader: ControlReader, environment: str, schema: str, *, change: SchemaOwner | None = None) -> str:
@@ -32,3 +34,20 @@ def policy_owner(reader: ControlReader, environment: str, policy: Policy, *, cha
         schemas = {policy.table.schema}
     owners = {owner_of(reader, environment, schema, change=change) for schema in schemas}
     return owners.pop() if len(owners) == 1 else SHARED
+
+
+def required_owner(reader: ControlReader, caller: Caller, environment: str, policy: Policy) -> str:
+    """Whose a policy is, when the caller may write it.
+
+    Raises:
+        NotFound: no such environment for this key.
+        PermissionRefused: it speaks of tables that he does not administer.
+    """
+    admitted_environment(reader, caller, environment)
+    owner = policy_owner(reader, environment, policy)
+    if not caller.reaches(owner):
+        raise PermissionRefused(
+            "You may not write policies on these tables.",
+            advice="Name tables in schemas of your organization; shared schemas are the operator's to govern.",
+        )
+    return owner

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from governance.errors import NotFound
+from governance.policy_record import PolicyRecord
 from governance.ports import ControlReader
 from governance.register import (
     Environment,
     KeyRecord,
     Organization,
-    PolicyRecord,
     SchemaOwner,
     UserRecord,
     ViewRecord,

@@ -11,8 +11,9 @@ from pydantic import Field
 from governance.admin_event import AdminEvent, AdminEventType
 from governance.errors import Conflict, PermissionRefused
 from governance.policies import SHARED
+from governance.policy_record import PolicyRecord
 from governance.ports import Change, ControlReader
-from governance.register import Organization, PolicyRecord, Record, SchemaOwner, TableReport, ViewRecord
+from governance.register import Organization, Record, SchemaOwner, TableReport, ViewRecord
 from governance.tables import Table, fold
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment

@@ -20,7 +20,7 @@ from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment, taken
 from lambdas.control_plane.models import LIMIT_DEFAULT, Cursor, EnvironmentPath, Limit, Model, ObjectIdPath, Page, page
 from lambdas.control_plane.ownership import owner_of
-from lambdas.control_plane.policies import TableText, reported_table
+from lambdas.control_plane.policy_models import TableText, reported_table
 from lambdas.control_plane.resolver import ThreadedResolver
 
 

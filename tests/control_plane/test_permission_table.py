@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -48,6 +49,14 @@ CELLS = {  # endpoint: (scope, whether only the operator's users, status when al
     f"GET {E_}/policies/none": ("policies:manage", False, 404),
     f"PUT {E_}/policies/none": ("policies:manage", False, 422),
     f"DELETE {E_}/policies/none": ("policies:manage", False, 404),
+    f"GET {E_}/policy-drafts": ("policies:manage", False, 200),
+    f"POST {E_}/policy-drafts": ("policies:manage", False, 422),
+    f"GET {E_}/policy-drafts/7": ("policies:manage", False, 404),
+    f"DELETE {E_}/policy-drafts/7": ("policies:manage", False, 404),
+    f"POST {E_}/policy-drafts/7/activate": ("policies:manage", False, 404),
+    f"GET {E_}/policy-versions": ("policies:manage", False, 200),
+    f"GET {E_}/policy-versions/999999": ("policies:manage", False, 404),
+    f"POST {E_}/policy-versions/999999/roll-back": ("policies:manage", False, 404),
     f"GET {E_}/views": ("policies:manage", False, 200),
     f"POST {E_}/views": ("policies:manage", False, 422),
     f"GET {E_}/views/none": ("policies:manage", False, 404),
@@ -109,7 +118,7 @@ def test_no_key_endpoint_opens_without_a_key_whatever_its_body(api: Api) -> None
     subject = {"x-amzn-mtls-clientcert-subject": "CN=hatidata-node"}
     for each in ENDPOINTS:
         if each.entry is Entry.KEY:
-            path = each.path.replace("{env}", "production").replace("{id}", "x").replace("{name}", "x")
+            path = re.sub(r"{(?!env)\w+}", "7", each.path).replace("{env}", "production")
             assert api.refused(401, each.method, path, {}, key="") == "authentication_failed"
             assert api.refused(401, each.method, path, raw="{", key="") == "authentication_failed"
             assert api.refused(401, each.method, path, {}, key="", headers=subject) == "authentication_failed"
