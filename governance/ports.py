@@ -85,6 +85,24 @@ class QueryAuditPage:
     """The cursor of the next page, or empty at the end."""
 
 
+class Signer(Protocol):
+    """Signs what leaves the control plane; `governance.signatures` checks it with the public key."""
+
+    @property
+    def fresh_for_s(self) -> float:
+        """For how long one signature over an unchanged rulebook may serve; more than 0 where signing costs money."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature over `data` (at most 4096 bytes).
+
+        Raises:
+            StoreUnavailable: the key cannot be used just now.
+        """
+
+    def public_key(self) -> bytes:
+        """The public half as PEM (SubjectPublicKeyInfo)."""
+
+
 class QueryAuditSearch(Protocol):
     """Finds records in the query audit."""
 
