@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from governance.elevation import Elevation
 from governance.idempotency import IdempotentAnswer
+from governance.invitation import Invitation
 from governance.policies import View
 from governance.policy_record import PolicyRecord as PolicyRecord  # told on: it was defined here
 from governance.policy_versions import PolicyDraft, PolicyVersion
@@ -328,13 +330,15 @@ class KeyUse:
 Record = Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | ViewRecord | OrganizationQuota
 """What the law is made of; each change of one is an event in the chain."""
 
-Observation = TableReport | NodeFigures | KeyUse | IdempotentAnswer
+Observation = (
+    TableReport | NodeFigures | KeyUse | IdempotentAnswer
+    | Elevation | Invitation
+)  # fmt: skip
 """What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
 
 
-_NOUNS: dict[str, type[IdempotentAnswer | OrganizationQuota]] = {
-    noun.kind: noun for noun in (IdempotentAnswer, OrganizationQuota)
-}
+_Noun = OrganizationQuota | IdempotentAnswer | Elevation | Invitation
+_NOUNS: dict[str, type[_Noun]] = {noun.kind: noun for noun in (OrganizationQuota, IdempotentAnswer, Elevation, Invitation)}
 """Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""
 
 
