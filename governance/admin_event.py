@@ -69,6 +69,8 @@ _ENVIRONMENT = frozenset(
         "cache_generation",
         "retention_days",
         "quota",
+        "webhook_networks",
+        "encryption_keys",
     }
 )
 _SCHEMA = frozenset({"name", "organization"})
@@ -92,6 +94,7 @@ _KEY = frozenset(
         "role",
         "elevation",
         "quota",
+        "rotate_after_days",
     }
 )
 _POLICY = frozenset({"id", "name", "organization", "status", "revision", "policy"})
@@ -101,7 +104,7 @@ _ACCESS = frozenset(
     {"id", "user_id", "role", "scopes", "minutes", "reason", "approver_id", "starts_at", "ends_at", "status"}
 )
 _REVIEW = frozenset({"id", "period", "user_id", "reviewer_id", "decision", "note"})
-_WEBHOOK = frozenset({"id", "url", "event_types", "status"})
+_WEBHOOK = frozenset({"id", "organization", "url", "event_types", "status", "key_generation"})
 _CACHE = frozenset({"cache_generation"})
 
 SHAPES: dict[AdminEventType, Shape] = {

@@ -41,6 +41,11 @@ def new_key(environment: str) -> str:
     return head + _checksum(head)
 
 
+def new_key_id() -> str:
+    """The public id of a key's record."""
+    return f"key-{secrets.token_hex(8)}"
+
+
 def is_well_formed(text: str) -> bool:
     """Whether `text` has a key's shape and a right checksum."""
     return bool(_SHAPE.match(text)) and _checksum(text[:-6]) == text[-6:]

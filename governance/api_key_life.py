@@ -1,7 +1,7 @@
 """The life of an API key: issued, warned of its end, rotated with grace, ended (claims W3.6, W3.7). Pure; ADR 11.
 
-A key that rotates by itself gets a successor that *waits*: a name and settings without a secret. Its secret is made when
-it is fetched, once, with the old key while that is still valid; so no plaintext ever waits anywhere.
+A key that rotates by itself gets a successor that *waits*: a name and settings without a secret. Its secret is made
+when it is fetched, once, with the old key while that is still valid; so no plaintext ever waits anywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from governance.admin_event import AdminEvent, AdminEventType
 from governance.register import KeyRecord
 from governance.timestamp import parse, stamp
 
@@ -92,3 +93,13 @@ def warning_stage(key: KeyRecord, now: str) -> int | None:
         return None
     left = parse(key.expires_at) - parse(now)
     return min((days for days in WARNING_DAYS if left <= timedelta(days=days)), default=None)
+
+
+def key_event(kind: AdminEventType, old: KeyRecord | None, new: KeyRecord) -> AdminEvent:
+    """What the chain says of a key's change."""
+    return AdminEvent(kind, new.environment, new.organization, new.id, old.fact() if old else None, new.fact())
+
+
+def revocations(gone: Iterable[tuple[KeyRecord, KeyRecord]]) -> tuple[AdminEvent, ...]:
+    """The events of keys that end, given before and after."""
+    return tuple(key_event(AdminEventType.KEY_REVOKED, before, after) for before, after in gone)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from governance.elevation import Elevation
+from governance.encryption_key import EncryptionKey
 from governance.idempotency import IdempotentAnswer
 from governance.invitation import Invitation
 from governance.policies import View
@@ -23,6 +24,7 @@ from governance.roles import Role
 from governance.rulebook import Key, Limits, User
 from governance.scopes import Scope
 from governance.tables import Column, Table, TableName, fold
+from governance.webhook import KeyWarning, Webhook, WebhookDelivery, WebhookLog
 
 RECORD_VERSION = 1
 
@@ -67,6 +69,10 @@ class Environment:
     mask_key_id: str = ""
     retention_days: int = 2557
     """Seven years of audit."""
+    webhook_networks: tuple[str, ...] = ()
+    """Special networks that webhooks may be delivered into."""
+    encryption_keys: tuple[EncryptionKey, ...] = ()
+    """The installation's, kept with `production`."""
 
     @property
     def id(self) -> str:
@@ -84,6 +90,8 @@ class Environment:
             "cache_generation": self.limits.cache_generation,
             "retention_days": self.retention_days,
             "quota": None,
+            "webhook_networks": list(self.webhook_networks),
+            "encryption_keys": [key.fact() for key in self.encryption_keys],
         }
 
 
@@ -169,7 +177,7 @@ class KeyRecord:
     expires_at: str = ""
     dialect: str = "duckdb"
     status: str = "active"
-    """active, rotated (valid until `grace_until`), revoked."""
+    """active, waiting (a successor without a secret yet), rotated (valid until `grace_until`), revoked, expired."""
     grace_until: str = ""
     rotated_to: str = ""
     role: Role | None = None
@@ -177,6 +185,8 @@ class KeyRecord:
     elevation: str = ""
     """The grant that it, or the key that made it, came from; it ends with that grant."""
     quota: Quota = NO_QUOTA
+    rotate_after_days: int = 0
+    """The age at which it is rotated by itself; 0 is never."""
 
     @property
     def lookup(self) -> str:
@@ -185,8 +195,13 @@ class KeyRecord:
 
     @property
     def unique(self) -> str:
-        """Active keys of an organization have different names."""
-        return f"{self.organization}\n{self.name}" if self.status == "active" else ""
+        """Active keys of an organization, and those that wait to be, have different names."""
+        return f"{self.organization}\n{self.name}" if self.status in ("active", "waiting") else ""
+
+    @property
+    def opens(self) -> bool:
+        """Whether it opens anything until its time is over: what nodes are handed."""
+        return self.status in ("active", "rotated")
 
     @property
     def ends_at(self) -> str:
@@ -195,7 +210,7 @@ class KeyRecord:
 
     def valid_at(self, now: str) -> bool:
         """Whether the key may be used at `now`."""
-        return self.status != "revoked" and (not self.ends_at or now < self.ends_at)
+        return self.opens and (not self.ends_at or now < self.ends_at)
 
     def fact(self) -> dict[str, Any]:
         """Everything but the hash."""
@@ -218,6 +233,7 @@ class KeyRecord:
             "role": self.role.value if self.role else "",
             "elevation": self.elevation,
             "quota": self.quota.fact(),
+            "rotate_after_days": self.rotate_after_days,
         }
 
     def for_node(self) -> Key:
@@ -327,18 +343,24 @@ class KeyUse:
     at: str
 
 
-Record = Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | ViewRecord | OrganizationQuota
+Record = (
+    Organization | Environment | SchemaOwner | UserRecord | KeyRecord | PolicyRecord | PolicyVersion | PolicyDraft
+    | ViewRecord | Webhook | OrganizationQuota
+)  # fmt: skip
 """What the law is made of; each change of one is an event in the chain."""
 
 Observation = (
-    TableReport | NodeFigures | KeyUse | IdempotentAnswer
+    TableReport | NodeFigures | KeyUse | IdempotentAnswer | WebhookDelivery | WebhookLog | KeyWarning
     | Elevation | Invitation
 )  # fmt: skip
 """What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
 
 
-_Noun = OrganizationQuota | IdempotentAnswer | Elevation | Invitation
-_NOUNS: dict[str, type[_Noun]] = {noun.kind: noun for noun in (OrganizationQuota, IdempotentAnswer, Elevation, Invitation)}
+_Noun = (
+    OrganizationQuota | IdempotentAnswer | PolicyRecord | PolicyVersion | PolicyDraft | Webhook | WebhookDelivery
+    | WebhookLog | KeyWarning | Elevation | Invitation
+)  # fmt: skip
+_NOUNS: dict[str, type[_Noun]] = {noun.kind: noun for noun in get_args(_Noun)}
 """Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""
 
 
@@ -354,6 +376,8 @@ def encode_record(record: Record | Observation) -> dict[str, Any]:
                 "limits": limits,
                 "mask_key_id": record.mask_key_id,
                 "retention_days": record.retention_days,
+                "webhook_networks": list(record.webhook_networks),
+                "encryption_keys": [key.fact() for key in record.encryption_keys],
             }
         case SchemaOwner():
             body = {"environment": record.environment, "name": record.name, "organization": record.organization}
@@ -407,6 +431,8 @@ def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
         case "organization":
             return Organization(**d)
         case "environment":
+            d["webhook_networks"] = tuple(d.get("webhook_networks", ()))
+            d["encryption_keys"] = tuple(EncryptionKey(**key) for key in d.get("encryption_keys", ()))
             return Environment(**{**d, "limits": Limits(**d["limits"])})
         case "schema":
             return SchemaOwner(**d)

@@ -212,7 +212,6 @@ class KeyWarning:
         return cls(**body)
 
 
-
 def delivery(webhook: Webhook, *, event_id: str, event_type: str, data: dict[str, Any], at: str) -> WebhookDelivery:
     """The delivery of one event to one webhook, due at once.
 

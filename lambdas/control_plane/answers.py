@@ -18,6 +18,7 @@ STATUS: dict[str, int] = {
     "store_unavailable": 503,
     "audit_unavailable": 503,
     "request_timed_out": 503,
+    "key_service_unavailable": 503,
     "internal_error": 500,
 }
 """HTTP status of a refusal's code; whatever is not here is 422: understood, and not acceptable."""

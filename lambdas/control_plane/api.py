@@ -21,10 +21,11 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
 from governance.admin_event import Actor, Attribution
 from governance.errors import InvalidRequest, NotFound, PermissionRefused, Refusal, TooManyRequests
 from governance.permissions import Endpoint, Entry, decide, endpoint_for
-from governance.ports import Clock, ControlStore, QueryAuditSearch
+from governance.ports import Clock, ControlStore, QueryAuditSearch, SecretBox
 from governance.timestamp import stamp
 from lambdas.control_plane import (
     audit,
+    encryption_keys,
     identity,
     keys,
     nodes,
@@ -35,6 +36,7 @@ from lambdas.control_plane import (
     schemas,
     users,
     views,
+    webhooks,
 )
 from lambdas.control_plane.answers import InternalError, error_answer, invalid
 from lambdas.control_plane.authenticate import Doorkeeper
@@ -50,6 +52,7 @@ _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
     identity, organizations, users, schemas, keys, policies, policy_drafts, policy_history, views, audit, nodes,
+    webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""
 
@@ -58,9 +61,15 @@ class ControlPlane:
     """The API over a store. Safe for threads; `handle` never raises."""
 
     def __init__(
-        self, store: ControlStore, clock: Clock, *, queries: QueryAuditSearch | None = None, rates: Rates | None = None
+        self,
+        store: ControlStore,
+        clock: Clock,
+        *,
+        queries: QueryAuditSearch | None = None,
+        rates: Rates | None = None,
+        secrets: SecretBox | None = None,
     ) -> None:
-        self.desk = Desk(store, clock, queries=queries)
+        self.desk = Desk(store, clock, queries=queries, secrets=secrets)
         self._doorkeeper = Doorkeeper()
         rates = rates or Rates()
         self._sources, self._keys = Meter(rates.per_source), Meter(rates.per_key)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-
 from governance.admin_event import INSTALLATION, ORGANIZATION_CHAIN, AdminEvent, AdminEventType, Attribution
-from governance.api_key import new_key, public_prefix
+from governance.api_key import new_key, new_key_id, public_prefix
 from governance.api_key_hash import hash_key
 from governance.errors import Conflict, InvalidRequest
 from governance.policies import SHARED
@@ -59,7 +57,7 @@ def bootstrap(
     owner = UserRecord(owner_email, owner_email, organization.id, Role.OWNER, now)
     record = KeyRecord(
         environment=environment,
-        id=f"key-{secrets.token_hex(8)}",
+        id=new_key_id(),
         name=OWNER_KEY_NAME,
         prefix=public_prefix(key),
         hash=hash_key(key),

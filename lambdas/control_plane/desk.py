@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from governance.errors import AuthenticationFailed, Conflict, NotFound
 from governance.idempotency import IdempotentAnswer
-from governance.ports import Change, Clock, ControlReader, ControlStore, QueryAuditSearch
+from governance.ports import Change, Clock, ControlReader, ControlStore, QueryAuditSearch, SecretBox
 from governance.register import Environment, Organization
 from governance.timestamp import stamp
+from governance.webhook_outbox import telling
 from lambdas.control_plane.caller import Caller, NodeIdentity, hidden
 from lambdas.control_plane.once import need_first
 from lambdas.control_plane.revisions import Subject, etag_of, need_match
@@ -39,10 +40,18 @@ class Visit:
 class Desk:
     """One per process. `caller` and `node` belong to the request that the present thread serves."""
 
-    def __init__(self, store: ControlStore, clock: Clock, *, queries: QueryAuditSearch | None = None) -> None:
+    def __init__(
+        self,
+        store: ControlStore,
+        clock: Clock,
+        *,
+        queries: QueryAuditSearch | None = None,
+        secrets: SecretBox | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.queries = queries
+        self.secrets = secrets
         self._visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 
     def seat(self, visit: Visit | None) -> None:
@@ -101,7 +110,8 @@ class Desk:
                 change = dataclasses.replace(change, observations=(*change.observations, visit.once))
             return change
 
-        result = self.store.change(visit.present.attribution, decide_once)
+        attribution = visit.present.attribution
+        result = self.store.change(attribution, telling(attribution, decide_once))
         visit.carried_out = True
         visit.etag = made or visit.etag
         return result

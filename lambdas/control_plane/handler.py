@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from governance.ports import Clock, ControlStore, QueryAuditSearch
+from governance.ports import Clock, ControlStore, QueryAuditSearch, SecretBox
 from lambdas.control_plane.api import ControlPlane
 
 Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 
-def make_handler(store: ControlStore, clock: Clock, *, queries: QueryAuditSearch | None = None) -> Handler:
+def make_handler(
+    store: ControlStore,
+    clock: Clock,
+    *,
+    queries: QueryAuditSearch | None = None,
+    secrets: SecretBox | None = None,
+) -> Handler:
     """The Lambda handler over these adapters: the same one at home and in AWS."""
-    return ControlPlane(store, clock, queries=queries).handle
+    return ControlPlane(store, clock, queries=queries, secrets=secrets).handle

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer, Server
 
 from governance.chain import VERSION as CHAIN_VERSION
 from governance.permissions import ENDPOINTS, Entry
-from governance.register import Environment
+from governance.register import Environment, KeyRecord
 from governance.roles import Role
 from governance.rulebook import FORMAT as RULEBOOK_FORMAT
 from lambdas.control_plane.desk import Desk
@@ -43,6 +43,8 @@ class WhoAnswer(Model):
     key_id: str
     key_name: str
     key_expires_at: str
+    successor: Literal["", "waiting", "fetched"]
+    """Whether a key that rotated by itself may fetch its successor."""
     agent: AgentModel | None
     scopes: list[str]
     granted_scopes: list[str]
@@ -68,6 +70,8 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     def whoami() -> WhoAnswer:
         caller = desk.caller
         user, key, agent = caller.user, caller.key, caller.key.agent
+        with desk.store.read() as reader:
+            heir = reader.get(KeyRecord, key.environment, key.rotated_to) if key.rotated_to else None
         return WhoAnswer(
             user_id=user.id,
             email=user.email,
@@ -79,6 +83,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             key_id=key.id,
             key_name=key.name,
             key_expires_at=key.ends_at,
+            successor="" if heir is None else "waiting" if heir.status == "waiting" else "fetched",
             agent=AgentModel(id=agent.id, framework=agent.framework, trust=agent.trust) if agent else None,
             scopes=sorted(scope.value for scope in caller.scopes),
             granted_scopes=sorted(scope.value for scope in key.scopes),

@@ -1,12 +1,12 @@
 """`/v1/environments/{env}/keys`: API keys, shown once, rotated with grace, revoked at once (claims W3.2 to W3.6).
 
-No key can do more than the key that made it: neither in scopes, nor in networks, tables, agent or lifetime.
+No key can do more than the key that made it: neither in scopes, nor in networks, tables, agent or lifetime. A key that
+rotated by itself has a successor that waits; `POST /v1/successor` fetches it, once, with the old key (ADR 11).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated, Literal
@@ -14,14 +14,24 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import Field
 
-from governance.admin_event import AdminEvent, AdminEventType
-from governance.api_key import new_key, public_prefix
+from governance.admin_event import AdminEventType
+from governance.api_key import new_key, new_key_id, public_prefix
 from governance.api_key_hash import hash_key
+from governance.api_key_life import (
+    GRACE,
+    ROTATE_AFTER_DAYS_MAX,
+    issued,
+    key_event,
+    orphaned,
+    revocations,
+    rotate,
+    waiting_successor,
+)
 from governance.errors import Conflict, InvalidRequest, PermissionRefused
 from governance.permissions import effective_scopes
 from governance.ports import Change, ControlReader
 from governance.principals import Agent
-from governance.register import KeyRecord, KeyUse, Record, UserRecord
+from governance.register import KeyRecord, KeyUse, UserRecord
 from governance.scopes import expand
 from governance.tables import fold
 from governance.timestamp import parse, stamp
@@ -40,9 +50,6 @@ from lambdas.control_plane.models import (
     page,
 )
 from lambdas.control_plane.resolver import ThreadedResolver
-
-GRACE = timedelta(hours=72)
-"""How long the old key of a rotation stays valid (claim W3.6)."""
 
 AgentText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,128}$")]
 TablePattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}\.[^\x00-\x1f\x7f.]{1,128}$")]
@@ -83,6 +90,9 @@ class NewKey(Model):
     expires_at: Annotated[str, Field(max_length=40)] = ""
     dialect: Dialect = "duckdb"
     quota: QuotaModel = Field(default_factory=QuotaModel)
+    rotate_after_days: Annotated[
+        int, Field(ge=0, le=ROTATE_AFTER_DAYS_MAX, description="Rotate it by itself at this age; 0 is never")
+    ] = 0
 
 
 class Rotation(Model):
@@ -106,12 +116,13 @@ class KeyAnswer(Model):
     allowed_tables: list[str]
     expires_at: str
     dialect: str
-    status: Literal["active", "rotated", "revoked", "expired"]
+    status: Literal["active", "waiting", "rotated", "revoked", "expired"]
     grace_until: str
     rotated_to: str
     role: Annotated[str, Field(description="The role lent through this key alone; empty is its user's own")]
     elevation: Annotated[str, Field(description="The grant it came from and ends with, or empty")]
     quota: QuotaModel
+    rotate_after_days: int
     created_at: str
     created_by: str
     last_used_at: str
@@ -124,7 +135,7 @@ class NewKeyAnswer(KeyAnswer):
 
 
 def _answer(key: KeyRecord, now: str, used: dict[str, str]) -> KeyAnswer:
-    expired = key.status != "revoked" and not key.valid_at(now)
+    expired = key.opens and not key.valid_at(now)
     return KeyAnswer(
         **{**key.fact(), "status": "expired" if expired else key.status},
         environment=key.environment,
@@ -173,7 +184,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
 
         def decide(reader: ControlReader) -> Change[KeyRecord]:
             record = _checked(reader, caller, sealed, body.user)
-            return Change(record, puts=(record,), events=(_event(AdminEventType.KEY_CREATED, None, record),))
+            return Change(record, puts=(record,), events=(key_event(AdminEventType.KEY_CREATED, None, record),))
 
         return NewKeyAnswer(**_answer(desk.change(decide), now, {}).model_dump(), key=key)
 
@@ -189,10 +200,14 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         def decide(reader: ControlReader) -> Change[KeyRecord]:
             old = _visible(reader, caller, env, id)
             _need_hand(reader, caller, old)
-            if old.status == "revoked":
+            if old.status in ("revoked", "expired"):
                 return Change(old)
             new = dataclasses.replace(old, status="revoked")
-            return Change(new, puts=(new,), events=(_event(AdminEventType.KEY_REVOKED, old, new),))
+            gone = [(old, new)]
+            heir = reader.get(KeyRecord, env, old.rotated_to) if old.rotated_to else None
+            if heir is not None and orphaned(heir, [new]):
+                gone.append((heir, dataclasses.replace(heir, status="revoked")))
+            return Change(new, puts=tuple(after for _, after in gone), events=revocations(gone))
 
         return _answer(desk.change(decide), desk.now(), {})
 
@@ -208,40 +223,53 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         body: Annotated[Rotation | None, Body()] = None,
     ) -> NewKeyAnswer:
         caller, moment = desk.caller, desk.clock.now()
-        grace = stamp(moment + min(GRACE, timedelta(hours=(body or Rotation()).grace_hours)))
+        now, grace = stamp(moment), stamp(moment + min(GRACE, timedelta(hours=(body or Rotation()).grace_hours)))
         with desk.store.read() as reader:
-            _rotatable(reader, caller, env, id, stamp(moment))
-        key, key_id = new_key(env), _key_id()
+            _rotatable(reader, caller, env, id, now)  # before the costly hash
+        key, key_id = new_key(env), new_key_id()
         prefix, key_hash = public_prefix(key), hash_key(key)
 
         def decide(reader: ControlReader) -> Change[KeyRecord]:
-            old = _rotatable(reader, caller, env, id, stamp(moment))
-            new = dataclasses.replace(
-                old,
-                id=key_id,
-                prefix=prefix,
-                hash=key_hash,
-                created_at=stamp(moment),
-                created_by=caller.user.id,
+            old = _rotatable(reader, caller, env, id, now)
+            if old.status == "waiting":
+                new = issued(old, prefix=prefix, key_hash=key_hash, now=now)
+                return Change(new, puts=(new,), events=(key_event(AdminEventType.KEY_ROTATED, old, new),))
+            successor = issued(
+                waiting_successor(old, key_id=key_id, now=now, maker=caller.user.id),
+                prefix=prefix, key_hash=key_hash, now=now,
+            )  # fmt: skip
+            done = rotate(old, reader.every(KeyRecord, env), successor=successor, grace_until=grace)
+            return Change(
+                successor,
+                puts=(done.old, successor, *(after for _, after in done.ended)),
+                events=(
+                    key_event(AdminEventType.KEY_CREATED, None, successor),
+                    key_event(AdminEventType.KEY_ROTATED, old, done.old),
+                    *revocations(done.ended),
+                ),
             )
-            gone = dataclasses.replace(old, status="rotated", grace_until=grace, rotated_to=new.id)
-            puts: list[Record] = [gone, new]
-            events = [
-                _event(AdminEventType.KEY_CREATED, None, new),
-                _event(AdminEventType.KEY_ROTATED, old, gone),
-            ]
-            for oldest in reader.every(KeyRecord, env):
-                if oldest.rotated_to == old.id and oldest.status == "rotated":
-                    ended = dataclasses.replace(oldest, status="revoked")
-                    puts.append(ended)
-                    events.append(_event(AdminEventType.KEY_REVOKED, oldest, ended))
-            return Change(new, puts=tuple(puts), events=tuple(events))
 
         return NewKeyAnswer(**_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
 
+    @app.post(
+        "/v1/successor",
+        tags=["keys"],
+        summary="The successor of the key that asks, after it rotated by itself; shown once",
+        status_code=201,
+    )
+    def fetch_successor() -> NewKeyAnswer:
+        own, now = desk.caller.key, desk.now()
+        with desk.store.read() as reader:
+            _waiting_heir(reader, own, now)  # before the costly hash
+        key = new_key(own.environment)
+        prefix, key_hash = public_prefix(key), hash_key(key)
 
-def _key_id() -> str:
-    return f"key-{secrets.token_hex(8)}"
+        def decide(reader: ControlReader) -> Change[KeyRecord]:
+            heir = _waiting_heir(reader, own, now)
+            new = issued(heir, prefix=prefix, key_hash=key_hash, now=now)
+            return Change(new, puts=(new,), events=(key_event(AdminEventType.KEY_ROTATED, heir, new),))
+
+        return NewKeyAnswer(**_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
 
 
 def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
@@ -253,7 +281,7 @@ def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
     scopes = expand(tuple(body.scopes))
     return KeyRecord(
         environment=env,
-        id=_key_id(),
+        id=new_key_id(),
         name=body.name,
         prefix="",
         hash="",
@@ -269,6 +297,7 @@ def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
         dialect=body.dialect,
         elevation=caller.key.elevation,
         quota=body.quota.quota(),
+        rotate_after_days=body.rotate_after_days,
     )
 
 
@@ -354,7 +383,7 @@ def _rotatable(reader: ControlReader, caller: Caller, env: str, key_id: str, now
     if key.role is not None:
         raise Conflict("The key of a lent role is not rotated.", advice="Fetch it again, or ask for access anew.")
     user = reader.get(UserRecord, "", key.user_id)
-    if key.status != "active" or not key.valid_at(now) or user is None:
+    if not (key.status == "waiting" or (key.status == "active" and key.valid_at(now))) or user is None:
         raise Conflict("Only an active key can be rotated.", advice="Rotate its successor, or make a new key.")
     _need_no_more(caller, dataclasses.replace(key, scopes=effective_scopes(user.role, key.scopes)))
     return key
@@ -379,5 +408,19 @@ def _future(text: str, now: str) -> str:
     return moment
 
 
-def _event(kind: AdminEventType, old: KeyRecord | None, new: KeyRecord) -> AdminEvent:
-    return AdminEvent(kind, new.environment, new.organization, new.id, old.fact() if old else None, new.fact())
+def _waiting_heir(reader: ControlReader, own: KeyRecord, now: str) -> KeyRecord:
+    """The successor that waits for the key that asks, which is read anew.
+
+    Raises:
+        NotFound: it has none; Conflict: it was fetched before.
+    """
+    old = reader.get(KeyRecord, own.environment, own.id)
+    heir = reader.get(KeyRecord, own.environment, old.rotated_to) if old and old.rotated_to else None
+    if old is None or heir is None or not old.valid_at(now):
+        raise hidden("successor")
+    if heir.status != "waiting":
+        raise Conflict(
+            "The successor of this key was fetched before.",
+            advice="If you did not, somebody else holds your key: tell an administrator, who revokes both.",
+        )
+    return heir

@@ -23,6 +23,7 @@ from governance.register import (
     ViewRecord,
 )
 from governance.tables import fold
+from governance.webhook import Webhook
 
 _ENV = "/v1/environments/{env}"
 SUBJECTS: dict[str, type[Record]] = {
@@ -32,6 +33,7 @@ SUBJECTS: dict[str, type[Record]] = {
     f"{_ENV}/keys/{{id}}": KeyRecord,
     f"{_ENV}/policies/{{id}}": PolicyRecord,
     f"{_ENV}/views/{{id}}": ViewRecord,
+    f"{_ENV}/webhooks/{{id}}": Webhook,
 }
 """Path -> the kind of record it names; what stands below such a path (`.../rotate`) speaks of the same record."""
 

@@ -46,7 +46,7 @@ def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
         organizations=tuple((organization.id, organization.name) for organization in organizations),
         schemas=tuple((schema.id, schema.organization) for schema in reader.every(SchemaOwner, name)),
         users=tuple(users),
-        keys=tuple(key.for_node() for key in reader.every(KeyRecord, name) if key.status != "revoked"),
+        keys=tuple(key.for_node() for key in reader.every(KeyRecord, name) if key.opens),
         policies=tuple(policy.policy for policy in reader.every(PolicyRecord, name) if policy.status == "active"),
         views=tuple(view.view for view in reader.every(ViewRecord, name)),
         limits=environment.limits,

@@ -16,6 +16,7 @@ from governance.ports import QueryAuditFilters, QueryAuditPage
 from lambdas.control_plane.bootstrap import bootstrap
 from lambdas.control_plane.handler import Handler, make_handler
 from local.control_store import SqliteControlStore
+from local.secret_box import HomeSecretBox
 
 NODE_SUBJECT = "CN=hatidata-node,O=HatiData"
 
@@ -144,5 +145,6 @@ def api(tmp_path: Path) -> Iterator[Api]:
         owner_email="olga@acme.example",
         clock=clock,
     )
-    yield Api(make_handler(store, clock, queries=search), key, store, clock, search)
+    secrets = HomeSecretBox(tmp_path, clock)
+    yield Api(make_handler(store, clock, queries=search, secrets=secrets), key, store, clock, search)
     store.close()

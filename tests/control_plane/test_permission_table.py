@@ -22,6 +22,7 @@ ROLES_OF = {  # claim W3.1, by the scope that stands for each privilege
     "users:manage": {"owner", "admin"},
     "keys:manage": {"owner", "admin"},
     "policies:manage": {"owner", "admin"},
+    "webhooks:manage": {"owner", "admin"},
     "audit:read": {"owner", "admin", "auditor"},
     "schemas:read": QUERYING,
     "tables:list": QUERYING,
@@ -44,6 +45,18 @@ CELLS = {  # endpoint: (scope, whether only the operator's users, status when al
     f"GET {E_}/keys/none": ("keys:manage", False, 404),
     f"DELETE {E_}/keys/none": ("keys:manage", False, 404),
     f"POST {E_}/keys/none/rotate": ("keys:manage", False, 404),
+    f"GET {E_}/webhooks": ("webhooks:manage", False, 200),
+    f"POST {E_}/webhooks": ("webhooks:manage", False, 422),
+    f"GET {E_}/webhooks/none": ("webhooks:manage", False, 404),
+    f"PATCH {E_}/webhooks/none": ("webhooks:manage", False, 404),
+    f"DELETE {E_}/webhooks/none": ("webhooks:manage", False, 404),
+    f"POST {E_}/webhooks/none/secret": ("webhooks:manage", False, 404),
+    f"POST {E_}/webhooks/none/test": ("webhooks:manage", False, 404),
+    f"GET {E_}/webhooks/none/deliveries": ("webhooks:manage", False, 404),
+    f"GET {E_}/webhook-networks": ("webhooks:manage", False, 200),
+    f"PUT {E_}/webhook-networks": ("orgs:manage", True, 422),
+    "GET /v1/encryption-keys": ("orgs:manage", True, 200),
+    "POST /v1/encryption-keys/none/rotate": ("orgs:manage", True, 404),
     f"GET {E_}/policies": ("policies:manage", False, 200),
     f"POST {E_}/policies": ("policies:manage", False, 422),
     f"GET {E_}/policies/none": ("policies:manage", False, 404),
@@ -77,7 +90,7 @@ def test_the_table_names_every_endpoint_that_a_key_opens_but_whoami() -> None:
         found = endpoint_for(method, path)
         assert found is not None, cell
         matched.add(found[0].name)
-    wanted = {e.name for e in ENDPOINTS if e.entry is Entry.KEY} - {"GET /v1/whoami"}
+    wanted = {e.name for e in ENDPOINTS if e.entry is Entry.KEY} - {"GET /v1/whoami", "POST /v1/successor"}
     assert matched == wanted
     assert len(CELLS) == len(wanted)
 
