@@ -1,0 +1,78 @@
+"""Generated schemas, policies and queries: the governed answer is that of the permitted, masked database (W4.8, W4.11).
+
+The exempt principal's answer is DuckDB's own. A statement that ends in an error must do so on either side, whatever the
+plan: DuckDB promises no order among a client's own predicates, so the oracle is asked with and without its optimizer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import strategies as st
+
+from governance.policies import Policy
+from governance.principals import Principal
+from tests.engine.pipeline.wide_oracle import ATTRIBUTES, SCHEMA, WIDE_WORLDS, WideWorld
+from tests.engine.pipeline.wide_queries import wide_queries
+from tests.support.governed_lab import Lab, Outcome, principal, rulebook
+
+TRUE, PERMITTED = Lab([]), Lab([])
+_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+SHARED = [(SCHEMA, "shared")]
+OPEN = rulebook([], SHARED)
+
+
+@st.composite
+def cases(draw: Any) -> tuple[WideWorld, list[str]]:
+    world = draw(WIDE_WORLDS)
+    tables = {table.sql_name: table.kinds for table in world.tables}
+    return world, draw(st.lists(wide_queries(tables), min_size=1, max_size=6))
+
+
+def _seen(outcome: Outcome) -> tuple[Any, ...]:
+    return outcome.status, outcome.columns, sorted(map(repr, outcome.rows))
+
+
+def _unoptimized(text: str) -> Outcome:
+    PERMITTED.db.execute("PRAGMA disable_optimizer")
+    try:
+        return PERMITTED.run(text, _me(), OPEN)
+    finally:
+        PERMITTED.db.execute("PRAGMA enable_optimizer")
+
+
+def _me() -> Principal:
+    return principal(attributes=tuple(sorted(ATTRIBUTES.items())))
+
+
+def _check(world: WideWorld, texts: list[str]) -> None:
+    policies: list[Policy] = world.policies
+    book = rulebook(policies, SHARED)
+    TRUE.rebuild(world.statements())
+    PERMITTED.rebuild(world.permitted())
+    for text in texts:
+        note(text)
+        governed = TRUE.run(text, _me(), book)
+        assert governed.status != "deny", governed.error
+        plain = PERMITTED.run(text, _me(), OPEN)
+        event(plain.status)
+        if _seen(governed) != _seen(plain) and {governed.status, plain.status} == {"ok", "error"}:
+            event("error depends on plan")
+        elif _seen(governed) != _seen(plain):
+            assert _seen(governed) == _seen(_unoptimized(text)), TRUE.sql(text, _me(), book)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
+@given(cases())
+def test_w4_8_governed_equals_the_permitted_masked_database(case: tuple[WideWorld, list[str]]) -> None:
+    _check(*case)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@settings(max_examples=10_000, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
+@given(cases())
+def test_governed_equals_the_permitted_masked_database_at_length(case: tuple[WideWorld, list[str]]) -> None:
+    _check(*case)
