@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,7 @@ from engine.audit.recovery import Finding, Recovered, identity, recover
 from engine.audit.segment import Segment
 from engine.audit.settings import AuditSettings
 from engine.audit.shipper import Shipper
-from engine.audit.writer import Item, OpenSegment, SpoolWriter
+from engine.audit.writer import Gate, Item, OpenSegment, SpoolWriter
 from governance.audit_record import (
     INTERRUPTED,
     QueryIntent,
@@ -58,6 +59,9 @@ class QueryAudit:
         self.intents = 0
         self.refused = 0
         self._refused_unsaid = 0
+        self._pending: dict[str, tuple[float, Callable[[OSError], None]]] = {}
+        """Intents the disk has not answered: since when (loop time), and how to refuse them."""
+        self._watching = False
         self._gate = EventGate(time.monotonic())
 
     # ------------------------------------------------------------ life
@@ -149,6 +153,35 @@ class QueryAudit:
         Raises:
             AuditUnavailable: the spool is full, failing or overwhelmed; the statement must not run.
         """
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: AuditUnavailable | None) -> None:
+            if durable.done():
+                return
+            if error is None:
+                durable.set_result(None)
+            else:
+                durable.set_exception(error)
+
+        self.admit(intent, lambda: loop.call_soon_threadsafe(settle, None), settle)
+        try:
+            await durable
+        except asyncio.CancelledError:
+            self.outcome(QueryOutcome(query_id=intent.query_id, ended_at=stamp(self._clock.now()), status="cancelled"))
+            raise
+
+    def admit(
+        self, intent: QueryIntent, may_run: Callable[[], object], refused: Callable[[AuditUnavailable], object]
+    ) -> None:
+        """Have `may_run` called the moment the intent is durable: on the writer's thread; short, and it never raises.
+
+        When the spool cannot take it, `refused` is called on the loop instead; after a disk's silence of
+        `intent_timeout_s` too, and then `may_run` may still come: the caller passes over whichever comes second.
+
+        Raises:
+            AuditUnavailable: it is refused at once; neither is called.
+        """
         writer, _, ledger = self._running()
         if not self._accepting:
             raise self._refuse("stopping")
@@ -161,24 +194,44 @@ class QueryAudit:
             raise self._refuse("record too long")
         if ledger.spool_bytes + len(body) > self._settings.spool_bytes_max:
             raise self._refuse("spool full")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        writer.put(Item(FrameKind.INTENT, intent.query_id, body, waiter))
-        try:
-            await waiter
-        except OSError as error:
-            raise self._refuse(f"spool not writable: {type(error).__name__}") from None
-        except asyncio.CancelledError:
-            self.outcome(QueryOutcome(query_id=intent.query_id, ended_at=stamp(self._clock.now()), status="cancelled"))
-            raise
-        self.intents += 1
-        if self._refused_unsaid:
-            self._say("statements_refused_unaudited", count=self._refused_unsaid)
-            self._refused_unsaid = 0
+        query_id, pending = intent.query_id, self._pending
+
+        def opened() -> None:
+            pending.pop(query_id, None)
+            may_run()
+            self.intents += 1
+            if self._refused_unsaid:
+                loop.call_soon_threadsafe(self._say_refused)
+
+        def failed(error: OSError) -> None:
+            if pending.pop(query_id, None) is not None:
+                refused(self._refuse(f"spool not writable: {type(error).__name__}"))
+
+        loop = asyncio.get_running_loop()
+        pending[query_id] = (loop.time(), failed)
+        if not self._watching:
+            self._watching = True
+            loop.call_later(self._settings.intent_timeout_s / 4, self._watch)
+        writer.put(Item(FrameKind.INTENT, query_id, body, Gate(opened, failed)))
+
+    def _say_refused(self) -> None:
+        count, self._refused_unsaid = self._refused_unsaid, 0
+        if count:
+            self._say("statements_refused_unaudited", count=count)
+
+    def _watch(self) -> None:
+        """Refuse the statements whose intents the disk has not answered in time."""
+        loop, limit = asyncio.get_running_loop(), self._settings.intent_timeout_s
+        for since, failed in list(self._pending.values()):
+            if loop.time() - since >= limit:
+                failed(TimeoutError())
+        self._watching = bool(self._pending)
+        if self._watching:
+            loop.call_later(limit / 4, self._watch)
 
     def outcome(self, outcome: QueryOutcome) -> None:
         """Queue what became of a statement; the first outcome of an accepted intent counts, others are ignored."""
-        writer = self._running()[0]
-        writer.put(Item(FrameKind.OUTCOME, outcome.query_id, encode_outcome(outcome)))
+        self._running()[0].put_later(Item(FrameKind.OUTCOME, outcome.query_id, encode_outcome(outcome)))
 
     def event(self, event: SessionEvent) -> None:
         """Queue a session event.
@@ -193,7 +246,7 @@ class QueryAudit:
             writer.events_dropped += 1
             return
         self._say_held_back()
-        writer.put(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
+        writer.put_later(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
 
     def _say_held_back(self) -> None:
         counts = self._gate.take_held_back()
@@ -210,7 +263,7 @@ class QueryAudit:
             detail=kind,
             extra=(("node", self._settings.node), *facts.items()),
         )
-        self._running()[0].put(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
+        self._running()[0].put_later(Item(FrameKind.EVENT, event.event_id, encode_event(event)))
 
     async def settled(self) -> None:
         """Wait until everything given so far is durable.

@@ -1,13 +1,15 @@
 """The one thread that writes the spool: many records, one fdatasync (group commit).
 
-Intents and cuts are acknowledged when they are on the disk. Outcomes and events are written at once, which survives
-the process, and synced with the next intent or after `LINGER_S`, which bounds what a power cut may take.
+Intents and cuts are acknowledged when they are on the disk. Outcomes and events wake nobody: they are written with the
+next intent or `LATER_S` later, which bounds what the end of the process may take, and synced with the next intent or
+`LINGER_S` after that, which bounds what a power cut may take. A statement whose outcome is lost is told as interrupted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
@@ -19,6 +21,7 @@ from engine.audit.frames import FrameKind, SegmentHeader, encode
 from engine.audit.ledger import Ledger
 from engine.audit.segment import Segment
 
+LATER_S = 0.01
 LINGER_S = 0.02
 RETRY_S = 0.25
 GROUP_MAX = 4096
@@ -27,7 +30,19 @@ BACKLOG_EVENTS_MAX = 10_000
 
 OpenSegment = Callable[[Path, SegmentHeader, int, int], Segment]
 """Makes a segment; tests give one whose disk fails."""
-Waiter = asyncio.Future[None] | ThreadFuture[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Something that may begin once a record is durable; exactly one of the two is called."""
+
+    open: Callable[[], None]
+    """Called at once, on the writer's thread: no turn of the event loop lies between the disk and the beginning."""
+    refuse: Callable[[OSError], None]
+    """Called on the loop."""
+
+
+Waiter = asyncio.Future[None] | ThreadFuture[None] | Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,10 @@ class Item:
     def payload(self) -> bytes:
         """As it stands in a frame."""
         return self.body if self.kind is FrameKind.CUT else b"%s\n%s" % (self.id.encode("ascii"), self.body)
+
+
+_NUDGE = Item(None, "nudge")
+"""Wakes the writer for what was put later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,8 @@ class SpoolWriter:
         self._ledger = ledger
         self._loop = loop
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._later: deque[Item] = deque()
+        self._nudging = False
         self._segment: Segment | None = None
         self._number = end.number
         self._previous_end = end.end
@@ -106,10 +127,22 @@ class SpoolWriter:
         """Hand over; never blocks."""
         self._queue.put(item)
 
+    def put_later(self, item: Item) -> None:
+        """Hand over without waking the writer; on the loop's thread, after everything this item speaks of was put."""
+        self._later.append(item)
+        if not self._nudging:
+            self._nudging = True
+            self._loop.call_later(LATER_S, self._nudge)
+
+    def _nudge(self) -> None:
+        self._nudging = False
+        if self._later:
+            self._queue.put(_NUDGE)
+
     @property
     def waiting(self) -> int:
         """Items not yet looked at."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._later)
 
     @property
     def current(self) -> int:
@@ -137,25 +170,41 @@ class SpoolWriter:
     def _serve(self) -> None:
         stopping = False
         while not stopping:
-            group: list[Item] = []
-            size = 0
             timeout = RETRY_S if self._backlog else LINGER_S if self._unsynced else None
             try:
                 item = self._queue.get(timeout=timeout)
-                while True:
-                    if item is None:
-                        stopping = True
-                        break
-                    group.append(item)
-                    size += len(item.body)
-                    if len(group) >= GROUP_MAX or size >= GROUP_BYTES_MAX:
-                        break
-                    item = self._queue.get_nowait()
             except Empty:
-                pass
-            self._commit(group, sync=not group or stopping)
+                self._commit([], sync=True)
+                continue
+            group: list[Item] = []
+            later = self._take_later()
+            size = 0
+            with suppress(Empty):
+                while item is not None:
+                    if item is not _NUDGE:
+                        group.append(item)
+                        size += len(item.body)
+                        if len(group) >= GROUP_MAX or size >= GROUP_BYTES_MAX:
+                            break
+                    item = self._queue.get_nowait()
+            if item is None:
+                stopping = True
+                later += self._take_later()
+            elif len(group) >= GROUP_MAX or size >= GROUP_BYTES_MAX:
+                # What `later` speaks of may still be in the queue.
+                self._later.extendleft(reversed(later))
+                later = []
+            self._commit(group + later, sync=stopping)
         if self._segment is not None:
             self._segment.close()
+
+    def _take_later(self) -> list[Item]:
+        """What came without waking us. Taken before the queue is emptied, so that its intents come with it."""
+        taken: list[Item] = []
+        with suppress(IndexError):
+            while len(taken) < GROUP_MAX:
+                taken.append(self._later.popleft())
+        return taken
 
     def _commit(self, group: list[Item], *, sync: bool) -> None:
         self._asking = [item.waiter for item in group if item.waiter is not None]
@@ -170,6 +219,9 @@ class SpoolWriter:
             self._failed(kept, error)
             return
         self.failing = False
+        for waiter in self._asking:
+            if isinstance(waiter, Gate):
+                waiter.open()
         self._apply(kept)
         self._seq += len(kept)
         self._answer(self._asking, None)
@@ -269,23 +321,29 @@ class SpoolWriter:
         self._answer(self._asking, error)
 
     def _answer(self, waiters: list[Waiter], error: OSError | None) -> None:
-        of_loop = [waiter for waiter in waiters if isinstance(waiter, asyncio.Future)]
+        """Tell those that wait; gates were opened already."""
+        of_loop: list[asyncio.Future[None] | Gate] = []
         for waiter in waiters:
             if isinstance(waiter, ThreadFuture):
                 if error is None:
                     waiter.set_result(None)
                 else:
                     waiter.set_exception(error)
+            elif error is not None or not isinstance(waiter, Gate):
+                of_loop.append(waiter)
         if of_loop:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, of_loop, error)
 
 
-def _settle(waiters: list[asyncio.Future[None]], error: OSError | None) -> None:
+def _settle(waiters: list[asyncio.Future[None] | Gate], error: OSError | None) -> None:
     for waiter in waiters:
-        if waiter.done():
+        if isinstance(waiter, Gate):
+            if error is not None:
+                waiter.refuse(error)
+        elif waiter.done():
             continue
-        if error is None:
+        elif error is None:
             waiter.set_result(None)
         else:
             waiter.set_exception(error)
