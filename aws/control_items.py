@@ -37,7 +37,7 @@ PARTS_PARTITION = "parts"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One put (`item` given) or delete of an item. `once` refuses to put over another."""
+    """One put (`item` given) or delete of an item. `once` refuses to put over one of another body."""
 
     key: Item
     item: Item | None
@@ -59,7 +59,8 @@ class Write:
             return {"Delete": {"TableName": table, "Key": self.key}}
         put: dict[str, Any] = {"TableName": table, "Item": self.item}
         if self.once:
-            put["ConditionExpression"] = f"attribute_not_exists({PARTITION_KEY})"
+            put["ConditionExpression"] = f"attribute_not_exists({PARTITION_KEY}) OR {BODY} = :body"
+            put["ExpressionAttributeValues"] = {":body": self.item[BODY]}
         return {"Put": put}
 
 
@@ -229,13 +230,13 @@ def staged_writes(item: Item) -> list[Write]:
     """
     try:
         documents = json.loads(_inflated(bytes(item[BODY]["B"])))
-        return [Write(_thawed(document["key"]), _thawed(document["item"])) for document in documents]
+        return [Write(_thawed(d["key"]), _thawed(d["item"]), bool(d["once"])) for d in documents]
     except (KeyError, TypeError, ValueError, zlib.error):
         raise StoreUnavailable("A staged change cannot be read.", reason="a stage item cannot be decoded") from None
 
 
 def _frozen(write: Write) -> dict[str, Any]:
-    return {"key": write.key, "item": None if write.item is None else _texts(write.item)}
+    return {"key": write.key, "item": None if write.item is None else _texts(write.item), "once": write.once}
 
 
 def _texts(item: Item) -> Item:

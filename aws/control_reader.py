@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -61,9 +62,9 @@ class State:
         item: Item = {
             "v": {"N": str(TABLE_VERSION)},
             "revision": {"N": str(self.revision)},
-            "heads": {"M": {env: {"L": [{"N": str(n)}, {"S": head}]} for env, (n, head) in self.heads.items()}},
-            "versions": {"M": {env: {"N": str(version)} for env, version in self.versions.items()}},
-            "recent": {"L": [{"S": token} for token in self.recent]},
+            "heads": {"S": json.dumps(self.heads, sort_keys=True)},
+            "versions": {"S": json.dumps(self.versions, sort_keys=True)},
+            "recent": {"S": " ".join(self.recent)},
         }
         if self.pending is not None:
             item |= {"pending": {"S": self.pending[0]}, "chunks": {"N": str(self.pending[1])}}
@@ -84,12 +85,12 @@ def read_state(client: Any, table: str) -> State:
             raise StoreUnavailable("The control table is of a version this code does not know.")
         return State(
             int(item["revision"]["N"]),
-            {env: (int(pair["L"][0]["N"]), pair["L"][1]["S"]) for env, pair in item["heads"]["M"].items()},
-            {env: int(version["N"]) for env, version in item["versions"]["M"].items()},
-            tuple(token["S"] for token in item["recent"]["L"]),
+            {env: (int(sequence), str(head)) for env, (sequence, head) in json.loads(item["heads"]["S"]).items()},
+            {env: int(version) for env, version in json.loads(item["versions"]["S"]).items()},
+            tuple(item["recent"]["S"].split()),
             (item["pending"]["S"], int(item["chunks"]["N"])) if "pending" in item else None,
         )
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise StoreUnavailable("The control table's state cannot be read.") from None
 
 

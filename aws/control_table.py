@@ -88,8 +88,9 @@ class DynamoControlStore:
     `client` is a boto3 DynamoDB client whose own retries are bounded (`aws.clients.dynamodb`).
     """
 
-    def __init__(self, client: Any, table: str, clock: Clock) -> None:
+    def __init__(self, client: Any, table: str, clock: Clock, *, wait_s: float = WAIT_S) -> None:
         self._client = client
+        self._wait_s = wait_s
         self._table = table
         self._clock = clock
         self._writing = threading.Lock()
@@ -108,7 +109,7 @@ class DynamoControlStore:
             ResourceExceeded: the change is larger than can be staged, or a record than an item.
         """
         # Threads of one process take turns: against each other they would only fail and try again.
-        if not self._writing.acquire(timeout=WAIT_S):
+        if not self._writing.acquire(timeout=self._wait_s):
             raise _busy()
         try:
             return self._insist(lambda: self._attempt(attribution, decide))
@@ -231,6 +232,7 @@ class DynamoControlStore:
             )
         except (ClientError, BotoCoreError) as error:
             # An answer may be lost after the commit, and a repetition then fails its condition: ask the state.
+            _refuse_fork(error)
             if not _undecided(error):
                 raise
             if token not in read_state(self._client, self._table).recent:
@@ -240,7 +242,7 @@ class DynamoControlStore:
 
     def _settled(self) -> State:
         """The state, once no staged change is left to be carried out."""
-        for pause in _pauses():
+        for pause in _pauses(self._wait_s):
             state = read_state(self._client, self._table)
             if state.pending is None:
                 return state
@@ -274,6 +276,7 @@ class DynamoControlStore:
                 ExpressionAttributeValues={":token": {"S": token}},
             )
         except ClientError as error:
+            _refuse_fork(error)
             if not _undecided(error):
                 raise
             return False
@@ -342,7 +345,7 @@ class DynamoControlStore:
         Raises:
             StoreUnavailable: the time is over.
         """
-        for pause in _pauses():
+        for pause in _pauses(self._wait_s):
             try:
                 with _spoken():
                     return attempt()
@@ -351,9 +354,9 @@ class DynamoControlStore:
         raise _busy()
 
 
-def _pauses() -> Iterator[Callable[[], None]]:
-    """Waits to be called between tries, longer and longer, until `WAIT_S` is over."""
-    deadline = time.monotonic() + WAIT_S
+def _pauses(wait_s: float) -> Iterator[Callable[[], None]]:
+    """Waits to be called between tries, longer and longer, until `wait_s` is over."""
+    deadline = time.monotonic() + wait_s
     pause_s = RETRY_S_MIN
     while time.monotonic() + pause_s < deadline:
         yield partial(time.sleep, random.uniform(0.2, 1.0) * pause_s)  # noqa: S311  jitter
@@ -374,6 +377,19 @@ def _environments(reader: ControlReader, change: Change[Any]) -> set[str]:
 
 def _generation_of(key: Item) -> str:
     return str(key[SORT_KEY]["S"]).rsplit("/", 2)[1]
+
+
+def _refuse_fork(error: Exception) -> None:
+    """Raise StoreUnavailable when not the state (which comes first) but an event of the chain was in the way."""
+    if not isinstance(error, ClientError):
+        return
+    codes = [reason.get("Code", "None") for reason in error.response.get("CancellationReasons", ())]
+    if codes[:1] == ["None"] and "ConditionalCheckFailed" in codes:
+        raise StoreUnavailable(
+            "The chain of the control table and its state do not agree.",
+            advice="The table was changed by other means; compare it with the signed checkpoints.",
+            reason="an event of the chain is there already",
+        ) from None
 
 
 def _undecided(error: Exception) -> bool:

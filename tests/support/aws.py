@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
+from moto.dynamodb.models.table import Table
 
 from aws.control_table import DynamoControlStore
 from aws.names import LOOKUP_INDEX, LOOKUP_KEY, PARTITION_KEY, SORT_KEY, UNIQUE_INDEX, UNIQUE_KEY
@@ -29,8 +34,10 @@ class OneAtATime:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
-        if not callable(found) or name in ("get_paginator", "close"):
-            return found if name != "get_paginator" else lambda operation: _Paginator(self, operation)
+        if name == "get_paginator":
+            return lambda operation: Paginator(self, self._client, operation)
+        if name == "close":
+            return lambda: None
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             with self._lock:
@@ -39,15 +46,15 @@ class OneAtATime:
         return call
 
 
-class _Paginator:
-    """boto3's paginator over a client that is called one at a time."""
+class Paginator:
+    """boto3's paginator whose calls go through `caller`, a stand-in for the client it was made of."""
 
-    def __init__(self, client: OneAtATime, operation: str) -> None:
-        self._client, self._operation = client, operation
+    def __init__(self, caller: Any, client: Any, operation: str) -> None:
+        self._caller, self._client, self._operation = caller, client, operation
 
     def paginate(self, **keywords: Any) -> Iterator[Any]:
-        pages = self._client._client.get_paginator(self._operation).paginate(**keywords)
-        pages._method = getattr(self._client, self._operation)
+        pages = self._client.get_paginator(self._operation).paginate(**keywords)
+        pages._method = getattr(self._caller, self._operation)
         return iter(pages)
 
 
@@ -63,8 +70,16 @@ def in_aws() -> Iterator[None]:
             patch.delenv(name, raising=False)
         for name, value in named.items():
             patch.setenv(name, value)
+        # moto copies the whole table for each item of a transaction; only what a put or delete replaces must be kept.
+        patch.setattr(Table, "__deepcopy__", _kept_aside, raising=False)
         with mock_aws():
             yield
+
+
+def _kept_aside(table: Table, _: dict[int, Any]) -> Table:
+    twin = copy.copy(table)
+    twin.items = defaultdict(dict, {key: dict(items) for key, items in table.items.items()})
+    return twin
 
 
 def table_definition(name: str = TABLE) -> dict[str, Any]:
@@ -90,5 +105,12 @@ def _schema(sort: str) -> list[dict[str, str]]:
 def control_stores() -> Iterator[Callable[[], DynamoControlStore]]:
     """A new control table; what is yielded opens it once more, as another process would."""
     with in_aws():
-        boto3.client("dynamodb").create_table(**table_definition())
-        yield lambda: DynamoControlStore(OneAtATime(boto3.client("dynamodb")), TABLE, SystemClock())
+        client = dynamodb()
+        client.create_table(**table_definition())
+        yield lambda: DynamoControlStore(client, TABLE, SystemClock(), wait_s=60)
+
+
+@lru_cache(maxsize=1)
+def dynamodb() -> OneAtATime:
+    """A client for all tests: it takes longest to make."""
+    return OneAtATime(boto3.client("dynamodb", config=Config(retries={"total_max_attempts": 1})))
