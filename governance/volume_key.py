@@ -15,8 +15,6 @@ SEED_BYTES_MIN = 32
 SALT_BYTES = 32
 PASSPHRASE_BYTES = 64
 """As long as the volume key it wraps: AES-256-XTS has two keys of 256 bits."""
-SEED_PURPOSE = "hatidata-cache-volume"
-"""`purpose` in the KMS encryption context of the seed."""
 
 _PREFIX = b"hatidata cache volume 1 "
 _INSTANCE = re.compile(r"\Ai-[0-9a-f]{8,17}\Z")
