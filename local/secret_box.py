@@ -64,13 +64,11 @@ class HomeSecretBox:
         """See the port."""
         version, _, rest = sealed.partition(".")
         key_id, _, text = rest.partition(".")
-        key = next((each for each in self._read() if each["id"] == key_id), None)
+        keys = {each["id"]: _key(each) for each in self._read() if version == str(FORMAT)}
         try:
-            if key is None or version != str(FORMAT):
-                raise InvalidTag
             data = base64.b64decode(text, altchars=b"-_", validate=True)
-            return AESGCM(_key(key)).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context.encode())
-        except (InvalidTag, ValueError, binascii.Error):
+            return AESGCM(keys[key_id]).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context.encode())
+        except (InvalidTag, KeyError, ValueError, binascii.Error):
             raise KeyServiceUnavailable(
                 "A stored secret cannot be opened.",
                 advice="Restore the home's key file from a backup, or make the secret anew.",
@@ -114,12 +112,13 @@ class HomeSecretBox:
             with os.fdopen(descriptor, "rb") as file:
                 document: dict[str, Any] = json.loads(file.read(_FILE_BYTES_MAX))
             keys: list[dict[str, str]] = document["keys"]
-            if document["format"] != FORMAT or not keys or any(len(_key(each)) != _KEY_BYTES for each in keys):
-                raise ValueError
+            sound = bool(keys) and document["format"] == FORMAT and all(len(_key(each)) == _KEY_BYTES for each in keys)
         except (OSError, KeyError, TypeError, ValueError):
+            sound, keys = False, []
+        if not sound:
             raise KeyServiceUnavailable(
                 "The home's key for secrets cannot be read.", advice="Restore control/secrets.key from a backup."
-            ) from None
+            )
         return keys
 
     def _write(self, keys: list[dict[str, str]]) -> None:

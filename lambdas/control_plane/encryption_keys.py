@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from governance.admin_event import ORGANIZATION_CHAIN, AdminEvent, AdminEventType
-from governance.encryption_key import ON_DEMAND_MAX
+from governance.encryption_key import ON_DEMAND_MAX, EncryptionKey
 from governance.errors import Conflict
 from governance.ports import Change, ControlReader
 from governance.register import Environment
@@ -46,11 +46,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     def list_keys() -> EncryptionKeysAnswer:
         with desk.store.read() as reader:
             environment = admitted_environment(reader, desk.caller, ORGANIZATION_CHAIN)
-        return EncryptionKeysAnswer(
-            items=[
-                EncryptionKeyAnswer(**key.fact(), on_demand_max=ON_DEMAND_MAX) for key in environment.encryption_keys
-            ]
-        )
+        return EncryptionKeysAnswer(items=[_answer(key) for key in environment.encryption_keys])
 
     @app.post(
         "/v1/encryption-keys/<name>/rotate",
@@ -72,7 +68,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                     advice="It goes on rotating by itself; to replace its material now, deploy a new key.",
                 )
             asked = key if key.status in ("asked", "rotating") else key.asked(now)
-            answer = EncryptionKeyAnswer(**asked.fact(), on_demand_max=ON_DEMAND_MAX)
+            answer = _answer(asked)
             if asked == key:
                 return Change(answer)
             keys = tuple(asked if each.name == name else each for each in old.encryption_keys)
@@ -88,3 +84,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             return Change(answer, puts=(new,), events=(event,))
 
         return desk.change(decide)
+
+
+def _answer(key: EncryptionKey) -> EncryptionKeyAnswer:
+    return EncryptionKeyAnswer(**key.fact(), on_demand_max=ON_DEMAND_MAX)

@@ -134,7 +134,8 @@ class NewKeyAnswer(KeyAnswer):
     key: Annotated[str, Field(description="The API key. It is not stored and cannot be shown again.")]
 
 
-def _answer(key: KeyRecord, now: str, used: dict[str, str]) -> KeyAnswer:
+def key_answer(key: KeyRecord, now: str, used: dict[str, str]) -> KeyAnswer:
+    """The key as the API tells it; `used` says when keys were last used."""
     expired = key.opens and not key.valid_at(now)
     return KeyAnswer(
         **{**key.fact(), "status": "expired" if expired else key.status},
@@ -171,7 +172,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             limit,
             where=lambda key: caller.reaches(key.organization) and user in ("", key.user_id) and name in ("", key.name),
         )
-        return Page(items=[_answer(item, now, used) for item in items], next=following)
+        return Page(items=[key_answer(item, now, used) for item in items], next=following)
 
     @app.post("/v1/environments/<env>/keys", tags=["keys"], summary="Make a key; it is shown once", status_code=201)
     def create_key(env: EnvironmentPath, body: Annotated[NewKey, Body()]) -> NewKeyAnswer:
@@ -186,12 +187,12 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             record = _checked(reader, caller, sealed, body.user)
             return Change(record, puts=(record,), events=(key_event(AdminEventType.KEY_CREATED, None, record),))
 
-        return NewKeyAnswer(**_answer(desk.change(decide), now, {}).model_dump(), key=key)
+        return NewKeyAnswer(**key_answer(desk.change(decide), now, {}).model_dump(), key=key)
 
     @app.get("/v1/environments/<env>/keys/<id>", tags=["keys"], summary="One key")
     def show_key(env: EnvironmentPath, id: ObjectIdPath) -> KeyAnswer:  # noqa: A002
         with desk.store.read() as reader:
-            return _answer(_visible(reader, desk.caller, env, id), desk.now(), _used(reader, env))
+            return key_answer(_visible(reader, desk.caller, env, id), desk.now(), _used(reader, env))
 
     @app.delete("/v1/environments/<env>/keys/<id>", tags=["keys"], summary="Revoke a key at once")
     def revoke_key(env: EnvironmentPath, id: ObjectIdPath) -> KeyAnswer:  # noqa: A002
@@ -209,7 +210,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 gone.append((heir, dataclasses.replace(heir, status="revoked")))
             return Change(new, puts=tuple(after for _, after in gone), events=revocations(gone))
 
-        return _answer(desk.change(decide), desk.now(), {})
+        return key_answer(desk.change(decide), desk.now(), {})
 
     @app.post(
         "/v1/environments/<env>/keys/<id>/rotate",
@@ -249,7 +250,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 ),
             )
 
-        return NewKeyAnswer(**_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
+        return NewKeyAnswer(**key_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
 
     @app.post(
         "/v1/successor",
@@ -269,7 +270,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             new = issued(heir, prefix=prefix, key_hash=key_hash, now=now)
             return Change(new, puts=(new,), events=(key_event(AdminEventType.KEY_ROTATED, heir, new),))
 
-        return NewKeyAnswer(**_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
+        return NewKeyAnswer(**key_answer(desk.change(decide), desk.now(), {}).model_dump(), key=key)
 
 
 def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
@@ -313,7 +314,7 @@ def _checked(reader: ControlReader, caller: Caller, key: KeyRecord, user_text: s
         raise hidden("user")
     record = dataclasses.replace(key, user_id=user.id, organization=user.organization)
     _need_hand(reader, caller, record)
-    _need_no_more(caller, record)
+    need_no_more(caller, record)
     if reader.find_unique(KeyRecord, record.environment, record.unique):
         raise taken("key")
     return record
@@ -331,7 +332,7 @@ def _need_hand(reader: ControlReader, caller: Caller, key: KeyRecord) -> None:
         )
 
 
-def _need_no_more(caller: Caller, key: KeyRecord) -> None:
+def need_no_more(caller: Caller, key: KeyRecord) -> None:
     """A key may not do more than the key that makes it."""
     own = caller.key
     beyond = key.scopes - caller.scopes
@@ -385,7 +386,7 @@ def _rotatable(reader: ControlReader, caller: Caller, env: str, key_id: str, now
     user = reader.get(UserRecord, "", key.user_id)
     if not (key.status == "waiting" or (key.status == "active" and key.valid_at(now))) or user is None:
         raise Conflict("Only an active key can be rotated.", advice="Rotate its successor, or make a new key.")
-    _need_no_more(caller, dataclasses.replace(key, scopes=effective_scopes(user.role, key.scopes)))
+    need_no_more(caller, dataclasses.replace(key, scopes=effective_scopes(user.role, key.scopes)))
     return key
 
 

@@ -1,0 +1,1 @@
+"""What webhooks are to be told, told: each minute, and at home every few seconds."""
