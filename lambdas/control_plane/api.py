@@ -25,6 +25,7 @@ from governance.ports import Clock, ControlStore, QueryAuditSearch, SecretBox
 from governance.timestamp import stamp
 from lambdas.control_plane import (
     audit,
+    elevations,
     encryption_keys,
     identity,
     keys,
@@ -51,7 +52,7 @@ from lambdas.control_plane.revisions import etag_of, subject_of
 _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
-    identity, organizations, users, schemas, keys, policies, policy_drafts, policy_history, views, audit, nodes,
+    identity, organizations, users, schemas, keys, elevations, policies, policy_drafts, policy_history, views, audit, nodes,
     webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""

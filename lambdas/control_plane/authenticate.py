@@ -6,6 +6,7 @@ records of key and user are read anew for every request, so a revocation counts 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import ipaddress
@@ -90,6 +91,8 @@ class Doorkeeper:
             raise _failed("user gone or suspended")
         if organization is None or organization.status != "active":
             raise _failed("organization gone or suspended")
+        if key.role is not None:
+            user = dataclasses.replace(user, role=key.role)  # lent to him through this key
         return user, key, organization
 
     def _verified(self, key: KeyRecord | None, token: str, source_ip: str, now: datetime) -> bool:

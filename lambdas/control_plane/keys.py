@@ -135,6 +135,7 @@ class NewKeyAnswer(KeyAnswer):
 
 
 def key_answer(key: KeyRecord, now: str, used: dict[str, str]) -> KeyAnswer:
+    """A key as the API tells of it; `used` says when keys were last used, by id."""
     """The key as the API tells it; `used` says when keys were last used."""
     expired = key.opens and not key.valid_at(now)
     return KeyAnswer(
@@ -333,7 +334,11 @@ def _need_hand(reader: ControlReader, caller: Caller, key: KeyRecord) -> None:
 
 
 def need_no_more(caller: Caller, key: KeyRecord) -> None:
-    """A key may not do more than the key that makes it."""
+    """A key may not do more than the key that makes it.
+
+    Raises:
+        PermissionRefused: it would.
+    """
     own = caller.key
     beyond = key.scopes - caller.scopes
     if beyond:
