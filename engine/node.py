@@ -15,6 +15,7 @@ from engine.admission import Admission
 from engine.audit import AuditSettings, QueryAudit
 from engine.authenticate import Authenticator
 from engine.cache.block_cache import BlockCache, CacheSettings
+from engine.cache.encrypted_volume import encrypted_volume
 from engine.cache.object_store import ObjectStore
 from engine.catalog.lake import Lake
 from engine.catalog.view import PrincipalCatalog
@@ -94,9 +95,9 @@ class Node:
             environment=settings.environment, clock=clock, poll_s=settings.rulebook_poll_s,
         )  # fmt: skip
         store = ObjectStore(settings.data)
-        self._cache = BlockCache(CacheSettings(own / "cache", settings.cache_bytes_max), store)
+        self._cache = BlockCache(CacheSettings(settings.cache_dir / "cache", settings.cache_bytes_max), store)
         self._executor = Executor(
-            ExecutorSettings(own / "spill", require_sandbox=settings.require_sandbox, mask_key=mask_key),
+            ExecutorSettings(settings.cache_dir / "spill", require_sandbox=settings.require_sandbox, mask_key=mask_key),
             None,
             self._cache,
         )
@@ -157,6 +158,8 @@ class Node:
         settings.node_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             await asyncio.to_thread(check_engine)
+            if settings.require_encrypted_cache:
+                await asyncio.to_thread(self._check_volume)
             await self._started_with(self.audit.start(), self.audit.stop)
             await self._started_with(self._page.start(), self._page.stop)
             await self._started_with(self._cache.start(), self._cache.stop)
@@ -171,6 +174,13 @@ class Node:
             raise
         self._started = True
         return NodeAddress(self._server.port, self._page.port)
+
+    def _check_volume(self) -> None:
+        """Blocks and spilled rows go to an encrypted device or nowhere; raises as `encrypted_volume`."""
+        for name in ("cache", "spill"):
+            folder = self._settings.cache_dir / name
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _LOG.info("%s on %s", name, encrypted_volume(folder).how)
 
     async def _started_with(self, start: Awaitable[object], stop: Callable[[], Awaitable[object]]) -> None:
         await start
