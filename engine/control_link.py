@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ import httpx
 from governance.tables import Table
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+DRAFT_BYTES_MAX = 16 * 1024 * 1024
 
 
 class ControlLinkFailed(Exception):
@@ -60,6 +62,31 @@ class ControlLink:
                 return RulebookAnswer(response.headers.get("etag", ""), bytes(body))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ControlLinkFailed(type(error).__name__) from None
+
+    async def policy_draft(self, number: int) -> Mapping[str, Any] | None:
+        """All policies as they would be with a draft in force, or None when there is no such draft.
+
+        Raises:
+            ControlLinkFailed: no usable answer.
+        """
+        params: dict[str, str | int] = {"environment": self._environment, "draft": number}
+        try:
+            async with self._client.stream("GET", "/v1/nodes/policy-drafts", params=params) as response:
+                if response.status_code == 404:
+                    return None
+                if response.status_code != 200:
+                    raise ControlLinkFailed(f"status {response.status_code}")
+                body = bytearray()
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > DRAFT_BYTES_MAX:
+                        raise ControlLinkFailed("answer too long")
+            document = json.loads(bytes(body))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
+            raise ControlLinkFailed(type(error).__name__) from None
+        if not isinstance(document, dict):
+            raise ControlLinkFailed("no object")
+        return document
 
     async def report_tables(self, tables: Sequence[Table]) -> None:
         """Tell which tables there are, so that policies can be checked when they are written.

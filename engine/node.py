@@ -25,6 +25,7 @@ from engine.executor.canary import check_engine
 from engine.executor.executor import Executor
 from engine.executor.pool import ExecutorSettings
 from engine.executor.second_parser import DuckDBParser
+from engine.governing import Governing
 from engine.metrics import NodeMetrics
 from engine.pipeline import Pipeline
 from engine.pipeline.text_gate import split
@@ -111,13 +112,15 @@ class Node:
         self._admission = Admission(settings.queries)
         self._views: OrderedDict[Principal, tuple[object, object, PrincipalCatalog]] = OrderedDict()
         pipeline = Pipeline(self._parser)
+        self._patient_parser = DuckDBParser()
+        self._governing = Governing(pipeline, Pipeline(self._patient_parser), self._link)
         self._desk = Desk(
             authenticator=self._authenticator,
-            pipeline=pipeline,
+            pipeline=self._governing,
             split=_cached_split,
             view=self._view,
             lake_version=lambda: self.lake.version,
-            catalog=EmulatedCatalog(self._executor, view_columns=view_columns(pipeline, self._executor)),
+            catalog=EmulatedCatalog(self._executor, view_columns=view_columns(self._governing, self._executor)),
             executor=self._executor,
             audit=self.audit,
             admission=self._admission,
@@ -203,7 +206,9 @@ class Node:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
         self._authenticator.close()
+        self._governing.close()
         self._parser.close()
+        self._patient_parser.close()
 
     # ------------------------------------------------------------ what parts ask of each other
 

@@ -14,7 +14,7 @@ from engine.session_channel import Channel, ClientGone, IdleTooLong
 from engine.session_ports import Desk
 from engine.session_queries import Queries
 from engine.session_run import new_id, stamp
-from engine.session_settings import PARAMETERS, SessionSettings, fold
+from engine.session_settings import DIALECT, PARAMETERS, SessionSettings, fold
 from engine.session_state import SessionEnded, SessionState
 from engine.wire import backend, frontend
 from engine.wire import sqlstate as s
@@ -93,6 +93,7 @@ class Session:
         self.desk.metrics.authentications.labels("accepted").inc()
         self.conversation.authenticated()
         settings.defaults["session_authorization"] = identity.principal.email
+        settings.defaults.setdefault(DIALECT, identity.key.dialect)
         self.state = self._state(identity, settings)
         self._negotiate(startup)
 

@@ -18,7 +18,7 @@ from engine.catalog.emulation import (
 from engine.catalog.view import PrincipalCatalog
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
-from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
+from engine.session_ports import CatalogSession, Execution, Executor, Gate, Pipeline
 from engine.session_settings import SERVER_VERSION
 from governance.errors import Refusal
 from governance.policies import View
@@ -48,6 +48,7 @@ class CatalogRunner(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
         """Start a catalog statement."""
 
@@ -90,11 +91,12 @@ class EmulatedPlan:
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
         """Start it in a worker of the session's organization."""
         return await self.runner.run_catalog(
             await self.image(), self.statement, self.session, organization=self.organization, parameters=parameters,
-            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options,
+            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options, gate=gate,
         )  # fmt: skip
 
     def setting_writes(self, parameters: Sequence[ParameterValue]) -> list[tuple[str, str, bool]]:
@@ -182,7 +184,7 @@ def view_columns(pipeline: Pipeline, executor: Executor) -> ViewColumns:
 
     async def columns(catalog: PrincipalCatalog, view: View) -> Sequence[Column]:
         quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (view.name.schema, view.name.name))
-        governed = pipeline.govern(f"SELECT * FROM {quoted}", catalog.principal, catalog, catalog.rulebook)
+        governed = await pipeline.govern(f"SELECT * FROM {quoted}", catalog.principal, catalog, catalog.rulebook)
         return tuple(Column(column.name, column.type) for column in await executor.describe(governed, ()))
 
     return columns

@@ -15,12 +15,13 @@ from engine.session_command_types import Command, CopyOut, Declare, End, Fetch, 
 from engine.session_control import carry_out, local_rows
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source
-from engine.session_settings import PARAMETERS
+from engine.session_settings import DIALECT, PARAMETERS
 from engine.session_state import TEXT_OID, Plan, Portal, Prepared, SessionEnded, SessionState, expand_formats
 from engine.wire import backend, frontend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
 from engine.wire.violations import ProtocolViolation
+from governance.conditions import EXPORT, QUERY
 from governance.errors import AuthenticationFailed, DeadlineExceeded, Refusal, SyntaxRefused
 
 T = TypeVar("T")
@@ -55,8 +56,8 @@ class Queries:
         except AuthenticationFailed:
             raise SessionEnded(_ENDED) from None
 
-    def judge(self, text: str, oids: Sequence[int] = ()) -> Plan:
-        """One statement, as a plan.
+    async def judge(self, text: str, oids: Sequence[int] = (), dialect: str = "") -> Plan:
+        """One statement, as a plan; `dialect` is the one it was first read in, when it is judged again.
 
         Raises:
             Refusal: it is refused; not audited yet.
@@ -69,7 +70,8 @@ class Queries:
             return Plan(text, command=command)
         self.recheck()
         copy = command if isinstance(command, CopyOut) else None
-        source = self.source(copy.query if copy else text, oids)
+        version = self.state.version
+        source = await self.source(copy.query if copy else text, oids, dialect, export=copy is not None)
         if source.governed is not None:
             inferred = [parameter.type for parameter in source.governed.parameters]
             types = [self.state.desk.parameter_oid(kind) for kind in inferred]
@@ -81,9 +83,9 @@ class Queries:
         types += [0] * (count - len(types))
         given = [*oids, *([0] * (count - len(oids)))]
         parameters = tuple(mine or theirs or TEXT_OID for mine, theirs in zip(given, types, strict=True))
-        return Plan(text, None, replace(source, text=text, copy=copy), parameters, self.state.version)
+        return Plan(text, None, replace(source, text=text, copy=copy), parameters, version)
 
-    def source(self, text: str, oids: Sequence[int]) -> Source:
+    async def source(self, text: str, oids: Sequence[int], dialect: str, *, export: bool) -> Source:
         """A query's source of rows: the catalog, or a governed statement."""
         state, desk = self.state, self.state.desk
         identity = state.identity
@@ -98,16 +100,28 @@ class Queries:
                 tuple((name, state.settings.get(name)) for name in PARAMETERS),
             )
             return Source(text, None, desk.catalog.plan(text, oids, view, info))
-        return Source(text, desk.pipeline.govern(text, identity.principal, view, identity.rulebook), None)
+        dialect = dialect or state.settings.get(DIALECT)
+        principal = identity.principal
+        if dialect != principal.dialect:
+            principal = replace(principal, dialect=dialect)
+        governed = await desk.pipeline.govern(
+            text,
+            principal,
+            view,
+            identity.rulebook,
+            actions=EXPORT if export else QUERY,
+            deadline_s=self.timeout_s,
+        )
+        return Source(text, governed, None, dialect=dialect)
 
-    async def plan(self, text: str, oids: Sequence[int] = ()) -> Plan:
+    async def plan(self, text: str, oids: Sequence[int] = (), dialect: str = "") -> Plan:
         """As `judge`; a refusal is audited before it is told.
 
         Raises:
             Refusal: it is refused.
         """
         try:
-            return self.judge(text, oids)
+            return await self.judge(text, oids, dialect)
         except Refusal as error:
             await self.audit_refused(text, error)
             raise
@@ -298,7 +312,8 @@ class Queries:
         plan = portal.plan
         self.recheck()
         if plan.version[0] is not state.identity.rulebook or plan.version[1] != state.desk.lake_version():
-            plan = portal.plan = await self.plan(plan.text, plan.parameter_oids)
+            dialect = plan.source.dialect if plan.source else ""
+            plan = portal.plan = await self.plan(plan.text, plan.parameter_oids, dialect)
         if plan.source is None:
             raise SessionRefused(s.OBJECT_STATE, "The statement changed its kind.")
         run = Run(state.desk, state.facts, state.identity, plan.source)

@@ -154,6 +154,8 @@ def _search_path(text: str) -> str:
     raise ValueError
 
 
+DIALECT = "hatidata.dialect"
+"""The SQL dialect that statements are written in; the key's own until SET."""
 _ISOLATION = _only("read committed", "repeatable read", "serializable", "read uncommitted")
 
 PARAMETERS: Mapping[str, Parameter] = {
@@ -221,6 +223,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("wal_level", "replica"),
         Parameter("work_mem", "4MB", _any),
         Parameter("xmloption", "content", _any),
+        Parameter(DIALECT, "duckdb", _only("duckdb", "postgres", "snowflake")),
     )
 }
 
@@ -344,7 +347,7 @@ def unknown(name: str) -> SessionRefused:
     return SessionRefused(s.UNDEFINED_OBJECT, f'unrecognized configuration parameter "{shown}"')
 
 
-_OURS = frozenset({"hatidata.agent_id", "hatidata.agent_framework", "hatidata.dialect"})
+_OURS = frozenset({"hatidata.agent_id", "hatidata.agent_framework"})
 
 
 def check(name: str, value: str) -> tuple[str, str]:
@@ -358,8 +361,6 @@ def check(name: str, value: str) -> tuple[str, str]:
     if len(value) > VALUE_CHARS_MAX or "\0" in value:
         raise SessionRefused(s.INVALID_PARAMETER_VALUE, "The parameter's value is too long.")
     if parameter is None:
-        if key == "hatidata.dialect" and fold(value) != "duckdb":
-            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "Only the dialect duckdb is available.")
         if key.startswith("hatidata.") and key not in _OURS:
             raise unknown(name)
         if _CUSTOM.fullmatch(name) and len(name) <= 63:
@@ -378,6 +379,7 @@ def check(name: str, value: str) -> tuple[str, str]:
 
 
 _ADVICE = {
+    DIALECT: "Write duckdb, postgres or snowflake.",
     "search_path": "Only the default search_path is offered; write schema.table.",
     "client_encoding": "Only UTF8 is offered.",
     "datestyle": "Only ISO is offered.",

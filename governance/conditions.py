@@ -1,4 +1,4 @@
-"""Attribute conditions: who may touch which table, when, from where; deny overrides allow."""
+"""Attribute conditions: who may do what with which table, when, from where; deny overrides allow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from governance.audit_record import PolicyVerdict
-from governance.policies import AppliesTo, Condition, Effect, TimeWindow
+from governance.policies import AppliesTo, Audience, Condition, Effect, TimeWindow
 from governance.principals import Principal
 from governance.tables import TableName, fold
+
+ACTIONS = ("query", "explain", "export", "write")
+"""What a condition may speak of: any reading; EXPLAIN of a plan and COPY ... TO STDOUT, which are readings too; and
+writing, which tables do not take yet."""
+QUERY = frozenset({"query"})
+EXPLAIN = frozenset({"query", "explain"})
+EXPORT = frozenset({"query", "export"})
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def in_window(window: TimeWindow, now: datetime) -> bool:
@@ -28,9 +36,14 @@ def in_window(window: TimeWindow, now: datetime) -> bool:
 
 
 def speaks_of(condition: Condition, table: TableName | None, action: str) -> bool:
-    """Whether the condition is about this table (None: a statement without tables) and action."""
+    """Whether the condition is about this table (None: a statement without tables) and action.
+
+    An action that is not known here is meant by a denial and not by a permission.
+    """
     if condition.actions and action not in condition.actions:
-        return False
+        unknown = any(a not in ACTIONS for a in condition.actions)
+        if not (unknown and condition.effect is Effect.DENY):
+            return False
     if not condition.tables:
         return True
     if table is None:
@@ -39,60 +52,107 @@ def speaks_of(condition: Condition, table: TableName | None, action: str) -> boo
     return any(fold(t) in (f"{schema}.{name}", f"{schema}.*") for t in condition.tables)
 
 
-def matches(condition: Condition, principal: Principal, now: datetime) -> bool:
-    """Whether every given part of the condition fits the principal at this moment.
+def misfit(condition: Condition, principal: Principal, now: datetime) -> str:
+    """Which given part of the condition does not fit the principal at this moment; empty when every part fits.
 
     A part that cannot be judged (an unknown zone, no client address) fits a denial and does not fit a permission.
     """
-    unknown = condition.effect is Effect.DENY
     agent = principal.agent
-    if not AppliesTo(condition.audience).includes(principal):
-        return False
-    if condition.roles and principal.role not in condition.roles:
-        return False
-    if condition.agent_ids and (agent is None or agent.id not in condition.agent_ids):
-        return False
-    if condition.frameworks and (agent is None or agent.framework not in condition.frameworks):
-        return False
-    if condition.trust and (agent is None or agent.trust not in condition.trust):
-        return False
-    if condition.networks and not _from_networks(condition, principal, unknown):
-        return False
-    if condition.window is not None:
-        try:
-            inside = in_window(condition.window, now)
-        except (ZoneInfoNotFoundError, ValueError):
-            return unknown
-        return inside is not condition.outside_window
-    return True
+    parts = {
+        f"not for {_AUDIENCES[condition.audience]}": AppliesTo(condition.audience).includes(principal),
+        f"role {principal.role.value}": not condition.roles or principal.role in condition.roles,
+        f"agent {agent.id if agent else 'none'}": not condition.agent_ids
+        or (agent is not None and agent.id in condition.agent_ids),
+        f"framework {agent.framework if agent else 'none'}": not condition.frameworks
+        or (agent is not None and agent.framework in condition.frameworks),
+        f"trust {agent.trust if agent else 'none'}": not condition.trust
+        or (agent is not None and agent.trust in condition.trust),
+        f"from {principal.source_ip or 'an unknown address'}": not condition.networks
+        or _from_networks(condition, principal),
+        _outside(condition.window, inside=condition.outside_window): _in_time(condition, now),
+    }
+    return next((part for part, fits in parts.items() if not fits), "")
 
 
-def _from_networks(condition: Condition, principal: Principal, unknown: bool) -> bool:
+def matches(condition: Condition, principal: Principal, now: datetime) -> bool:
+    """Whether every given part of the condition fits the principal at this moment."""
+    return not misfit(condition, principal, now)
+
+
+_AUDIENCES = {Audience.EVERYONE: "everyone", Audience.PEOPLE: "people", Audience.AGENTS: "agents"}
+
+
+def _from_networks(condition: Condition, principal: Principal) -> bool:
     try:
         source = ip_address(principal.source_ip)
         return any(source in ip_network(network) for network in condition.networks)
     except ValueError:
-        return unknown
+        return condition.effect is Effect.DENY
+
+
+def _in_time(condition: Condition, now: datetime) -> bool:
+    if condition.window is None:
+        return True
+    try:
+        return in_window(condition.window, now) is not condition.outside_window
+    except (ZoneInfoNotFoundError, ValueError):
+        return condition.effect is Effect.DENY
+
+
+def _outside(window: TimeWindow | None, *, inside: bool) -> str:
+    return f"{'inside' if inside else 'outside'} {_spelled(window)}" if window else ""
+
+
+def _spelled(window: TimeWindow) -> str:
+    times = " to ".join(f"{m // 60:02d}:{m % 60:02d}" for m in (window.start_minute, window.end_minute))
+    days = "" if len(window.weekdays) == 7 else " on " + ", ".join(_DAYS[d] for d in sorted(window.weekdays))
+    return f"{times} {window.zone}{days}"
+
+
+def _circumstances(condition: Condition, principal: Principal) -> str:
+    """The given parts of a condition that matches, as a reason."""
+    agent = principal.agent
+    parts = [
+        _AUDIENCES[condition.audience] if condition.audience is not Audience.EVERYONE else "",
+        f"role {principal.role.value}" if condition.roles else "",
+        f"agent {agent.id}" if condition.agent_ids and agent else "",
+        f"framework {agent.framework}" if condition.frameworks and agent else "",
+        f"trust {agent.trust}" if condition.trust and agent else "",
+        f"from {principal.source_ip or 'an unknown address'}" if condition.networks else "",
+        _outside(condition.window, inside=not condition.outside_window),
+        "on " + ", ".join(condition.actions) if condition.actions else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def judge(
-    conditions: tuple[Condition, ...], principal: Principal, table: TableName | None, action: str, now: datetime
+    conditions: tuple[Condition, ...],
+    principal: Principal,
+    table: TableName | None,
+    actions: frozenset[str],
+    now: datetime,
 ) -> list[PolicyVerdict]:
     """The verdicts of the conditions on one table. It may be touched unless one of them is `denied`.
 
-    A matching denial denies. Where permissions speak of the table, at least one of them must match.
+    A matching denial denies. Where permissions speak of the table and an action, at least one of them must match, for
+    each of the actions.
     """
-    mine = [c for c in conditions if speaks_of(c, table, action)]
+    mine = [c for c in conditions if any(speaks_of(c, table, action) for action in actions)]
     name = str(table) if table else ""
-    verdicts = [
-        PolicyVerdict(c.name, "condition", "denied", "the condition matches", name)
-        for c in mine
-        if c.effect is Effect.DENY and matches(c, principal, now)
-    ]
-    permissions = [c for c in mine if c.effect is Effect.ALLOW]
-    granted = [c for c in permissions if matches(c, principal, now)]
-    verdicts += [PolicyVerdict(c.name, "condition", "allowed", "the condition matches", name) for c in granted]
-    if permissions and not granted:
-        names = ", ".join(c.name for c in permissions)
-        verdicts.append(PolicyVerdict(names, "condition", "denied", "no permission matches", name))
+
+    def verdict(condition: Condition, effect: str) -> PolicyVerdict:
+        parts = _circumstances(condition, principal)
+        reason = f"the condition matches: {parts}" if parts else "the condition matches always"
+        return PolicyVerdict(condition.name, "condition", effect, reason, name)
+
+    matching = [c for c in mine if matches(c, principal, now)]
+    verdicts = [verdict(c, "denied") for c in matching if c.effect is Effect.DENY]
+    verdicts += [verdict(c, "allowed") for c in matching if c.effect is Effect.ALLOW]
+    for action in sorted(actions):
+        permissions = [c for c in mine if c.effect is Effect.ALLOW and speaks_of(c, table, action)]
+        if permissions and not any(c in matching for c in permissions):
+            names = ", ".join(c.name for c in permissions)
+            why = "; ".join(f"{c.name}: {misfit(c, principal, now)}" for c in permissions)
+            reason = f"no permission to {action} matches ({why})"
+            verdicts.append(PolicyVerdict(names, "condition", "denied", reason, name))
     return verdicts

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from governance.errors import Conflict, InvalidRequest, NotFound
 from governance.policies import Policy
 from governance.policy_record import PolicyRecord
+from governance.rulebook import Rulebook, decode_policy
 
 CHANGES_MAX = 500
 """Changes in one draft: they come into force in one transaction."""
@@ -274,3 +275,28 @@ def way_back(present: Mapping[str, PolicyRecord], wanted: Mapping[str, PolicyRec
         elif now.policy != then.policy:
             changes.append(PolicyChange(now, replace(then, status="active", revision=now.revision + 1)))
     return tuple(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What a node needs to explain under a draft: its number, whose policies it changes, and the law with it."""
+
+    number: int
+    organizations: frozenset[str]
+    rulebook: Rulebook
+
+
+def read_drafted(document: Mapping[str, Any], rulebook: Rulebook) -> Drafted:
+    """The draft that a control plane tells of (`GET /v1/nodes/policy-drafts`), over the rulebook in force.
+
+    Raises:
+        InvalidRequest: not a draft.
+    """
+    try:
+        return Drafted(
+            number=int(document["number"]),
+            organizations=frozenset(map(str, document["organizations"])),
+            rulebook=replace(rulebook, policies=tuple(decode_policy(policy) for policy in document["policies"])),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidRequest("This is not a draft.", reason=f"{type(error).__name__} in a draft") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
+from governance.conditions import ACTIONS
 from governance.policies import (
     AppliesTo,
     Audience,
@@ -83,7 +84,7 @@ def _condition(item: Item, name: str) -> Condition:
         name=name,
         effect=Effect(item.choice("effect", tuple(Effect))),
         tables=item.table_patterns("tables"),
-        actions=item.texts("actions"),
+        actions=tuple(sorted(item.choices("actions", ACTIONS))),
         roles=_roles(item, "roles"),
         agent_ids=item.texts("agent_ids"),
         frameworks=item.texts("frameworks"),

@@ -82,7 +82,11 @@ def resolve(ref: TableRef, catalog: PrincipalCatalog, principal: Principal, posi
 
 
 def check_conditions(
-    policies: Iterable[Policy], principal: Principal, tables: tuple[TableName, ...], action: str, now: datetime
+    policies: Iterable[Policy],
+    principal: Principal,
+    tables: tuple[TableName, ...],
+    actions: frozenset[str],
+    now: datetime,
 ) -> tuple[PolicyVerdict, ...]:
     """The verdicts of all conditions on the statement's tables.
 
@@ -92,7 +96,7 @@ def check_conditions(
     conditions = tuple(p for p in policies if isinstance(p, Condition))
     if not conditions:
         return ()
-    verdicts = [v for t in (tables or (None,)) for v in judge(conditions, principal, t, action, now)]
+    verdicts = [v for t in (tables or (None,)) for v in judge(conditions, principal, t, actions, now)]
     denied = [v for v in verdicts if v.effect == "denied"]
     if denied:
         refusal: Refusal = PermissionRefused(

@@ -1,6 +1,6 @@
 """EXPLAIN for those who manage policies, and EXPLAIN POLICY for everybody: what was decided, and why.
 
-EXPLAIN POLICY [FOR KEY 'name' | FOR USER 'e-mail'] <statement>
+EXPLAIN POLICY [FOR KEY 'name' | FOR USER 'e-mail'] [USING DRAFT number] <statement>
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from engine.pipeline.relation import SecuredTable
 from engine.pipeline.splice import Segments
 from engine.pipeline.text_gate import Token, scan
 from governance.audit_record import PolicyVerdict
-from governance.errors import NotFound, PermissionRefused, Refusal, StatementRefused, SyntaxRefused
+from governance.errors import NotFound, PermissionRefused, Refusal, SyntaxRefused
 from governance.policies import SHARED
+from governance.policy_versions import Drafted
 from governance.principals import Principal
+from governance.roles import Role
 from governance.rulebook import Key, Rulebook
-from governance.scopes import BUNDLES
+from governance.scopes import BUNDLES, Scope
 from governance.sql_literals import identifier, text_literal
 
 _COLUMNS = ("section", "policy", "kind", "table", "column", "effect", "reason", "detail")
+_NUMBER_DIGITS_MAX = 12
 _FORMATS = frozenset({"json", "text", "html", "graphviz", "yaml", "mermaid"})
 
 
@@ -32,6 +35,8 @@ class Request:
     subject: Principal | None
     about: str
     manager: bool
+    drafted: Drafted | None = None
+    """Under which draft; None: under the law in force."""
 
 
 def is_explain_policy(text: str) -> bool:
@@ -47,12 +52,28 @@ def _words(tokens: Sequence[Token], at: int, *words: str) -> bool:
     return [t.text.lower() for t in tokens[at : at + len(words)]] == list(words)
 
 
-def read(text: str, principal: Principal, rulebook: Rulebook) -> Request:
-    """The request in a text that begins with EXPLAIN POLICY.
+def draft_named(text: str) -> int | None:
+    """The number of the draft that an EXPLAIN POLICY asks for; None when it asks for none, or not in due form."""
+    if not is_explain_policy(text):
+        return None
+    tokens = scan(text)
+    at = 5 if _words(tokens, 2, "for", "key") or _words(tokens, 2, "for", "user") else 2
+    return _draft_number(tokens, at)
+
+
+def _draft_number(tokens: Sequence[Token], at: int) -> int | None:
+    if not _words(tokens, at, "using", "draft") or len(tokens) < at + 3:
+        return None
+    digits = tokens[at + 2].text
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _NUMBER_DIGITS_MAX else None
+
+
+def read(text: str, principal: Principal, rulebook: Rulebook, drafted: Drafted | None = None) -> Request:
+    """The request in a text that begins with EXPLAIN POLICY; `drafted` is the draft it names, when there is one.
 
     Raises:
         PermissionRefused: it asks about someone else, without the right to manage policies.
-        NotFound: there is no such key or user of the organization.
+        NotFound: there is no such key, user or draft of the organization.
         SyntaxRefused, StatementRefused: it is not well formed.
     """
     tokens = scan(text)
@@ -70,10 +91,26 @@ def read(text: str, principal: Principal, rulebook: Rulebook) -> Request:
             about, at = f"{kind} {wanted[:64]}", at + 3
             break
     if _words(tokens, at, "using", "draft"):
-        raise StatementRefused("Drafts of policies are not available here.")
+        if not manager:
+            raise PermissionRefused("Only roles that manage policies may explain under a draft.")
+        number = _draft_number(tokens, at)
+        if number is None:
+            raise SyntaxRefused("A draft's number is expected here.", position=tokens[at].start + 1)
+        if drafted is None or drafted.number != number or not _reaches(principal, drafted):
+            raise NotFound("There is no such draft.")
+        about, at = f"{about} under draft {number}", at + 3
+    else:
+        drafted = None
     if at >= len(tokens):
         raise SyntaxRefused("A statement is expected after EXPLAIN POLICY.")
-    return Request(text[tokens[at].start :], subject, about, manager)
+    return Request(text[tokens[at].start :], subject, about, manager, drafted)
+
+
+def _reaches(principal: Principal, drafted: Drafted) -> bool:
+    """Whether every policy of the draft is the principal's to administer, as the control plane judges it."""
+    everything = principal.operator and principal.role is Role.OWNER and Scope.ORGS_MANAGE in principal.scopes
+    mine = {principal.organization, SHARED} if principal.operator else {principal.organization}
+    return everything or drafted.organizations <= mine
 
 
 def _subject(kind: str, wanted: str, principal: Principal, rulebook: Rulebook) -> Principal:

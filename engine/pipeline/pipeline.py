@@ -27,6 +27,7 @@ from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.translate import translate
 from engine.pipeline.witness import agree
 from governance.audit_record import PolicyVerdict
+from governance.conditions import EXPLAIN, QUERY
 from governance.errors import (
     ParsersDisagree,
     PermissionRefused,
@@ -37,6 +38,7 @@ from governance.errors import (
     TextRefused,
 )
 from governance.policies import MaskFunction, View
+from governance.policy_versions import Drafted
 from governance.principals import Principal
 from governance.rulebook import Rulebook
 from governance.tables import Table, TableName, fold
@@ -67,6 +69,11 @@ class _Plan:
     secured: tuple[SecuredTable, ...]
     verdicts: tuple[PolicyVerdict, ...]
     masked_values: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What running it is, as conditions name it."""
+        return EXPLAIN if self.kind == "explain" else QUERY
 
 
 @dataclass(slots=True)
@@ -109,8 +116,20 @@ class Pipeline:
         self.timings: dict[str, float] = {}
         """Seconds spent in each stage, first-seen statements only; empty without a timer."""
 
-    def govern(self, text: str, principal: Principal, catalog: PrincipalCatalog, rulebook: Rulebook) -> Governed:
+    def govern(
+        self,
+        text: str,
+        principal: Principal,
+        catalog: PrincipalCatalog,
+        rulebook: Rulebook,
+        *,
+        actions: frozenset[str] = QUERY,
+        drafted: Drafted | None = None,
+    ) -> Governed:
         """One statement of `principal`, governed.
+
+        `actions` are what he is about to do, as conditions name it; `drafted` is the draft that an EXPLAIN POLICY asks
+        for, when there is one.
 
         Raises:
             Refusal: of any class of `governance.errors`; nothing may run.
@@ -118,9 +137,11 @@ class Pipeline:
         try:
             access = check_role(principal)
             if explain.is_explain_policy(text):
-                return self._explain_policy(text, principal, catalog, rulebook)
+                return self._explain_policy(text, principal, catalog, rulebook, actions, drafted)
             plan = self._plan(text, _Context(principal, catalog, rulebook))
-            conditions = check_conditions(rulebook.policies, principal, plan.tables, "query", self._clock())
+            conditions = check_conditions(
+                rulebook.policies, principal, plan.tables, actions | plan.actions, self._clock()
+            )
         except RecursionError:
             raise TextRefused("The statement is nested too deeply.") from None
         except ParsersDisagree:
@@ -307,12 +328,19 @@ class Pipeline:
     # ------------------------------------------------------------ EXPLAIN POLICY
 
     def _explain_policy(
-        self, text: str, principal: Principal, catalog: PrincipalCatalog, rulebook: Rulebook
+        self,
+        text: str,
+        principal: Principal,
+        catalog: PrincipalCatalog,
+        rulebook: Rulebook,
+        actions: frozenset[str],
+        drafted: Drafted | None,
     ) -> Governed:
-        request = explain.read(text, principal, rulebook)
+        request = explain.read(text, principal, rulebook, drafted)
         subject = request.subject or principal
         seen = catalog if request.subject is None else catalog.seen_by(subject)
-        context = _Context(subject, seen, rulebook)
+        law = request.drafted.rulebook if request.drafted else rulebook
+        context = _Context(subject, seen, law)
         verdicts: tuple[PolicyVerdict, ...] = ()
         plan: _Plan | None = None
         refusal: Refusal | None = None
@@ -320,7 +348,7 @@ class Pipeline:
             verdicts = check_role(subject)
             plan = self._plan(request.text, context)
             verdicts = (*verdicts, *plan.verdicts)
-            conditions = check_conditions(rulebook.policies, subject, plan.tables, "query", self._clock())
+            conditions = check_conditions(law.policies, subject, plan.tables, actions | plan.actions, self._clock())
             verdicts = (*verdicts, *conditions)
         except Refusal as error:
             refusal = error

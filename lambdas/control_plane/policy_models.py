@@ -81,7 +81,9 @@ class ConditionModel(Model):
     name: Name
     effect: Effect
     tables: Annotated[list[TableText], Field(max_length=256)] = Field(default_factory=list)
-    actions: Shorts = Field(default_factory=list)
+    actions: Annotated[list[Literal["query", "explain", "export", "write"]], Field(max_length=8)] = Field(
+        default_factory=list
+    )
     roles: Roles = Field(default_factory=list)
     agent_ids: Shorts = Field(default_factory=list)
     frameworks: Shorts = Field(default_factory=list)

@@ -59,8 +59,16 @@ def test_durations(text: str, ms: int) -> None:
     assert duration_ms(text) == ms
 
 
-@pytest.mark.parametrize(("name", "value"), [("hatidata.dialect", "postgres"), ("hatidata.role", "owner")])
+@pytest.mark.parametrize(("name", "value"), [("hatidata.dialect", "oracle"), ("hatidata.role", "owner")])
 def test_our_own_parameters_are_refused_when_they_would_do_nothing(name: str, value: str) -> None:
     with pytest.raises(SessionRefused):
         SessionSettings().set(name, value)
-    assert SessionSettings().set("hatidata.dialect", "duckdb") is None
+
+
+def test_the_dialect_is_the_keys_until_it_is_set_and_again_after_reset() -> None:
+    settings = SessionSettings({"hatidata.dialect": "snowflake"})
+    assert settings.get("hatidata.dialect") == "snowflake"
+    assert settings.set("HATIDATA.DIALECT", "Postgres") is None
+    assert settings.get("hatidata.dialect") == "postgres"
+    settings.reset("hatidata.dialect")
+    assert settings.get("hatidata.dialect") == "snowflake"
