@@ -64,6 +64,7 @@ class Lab:
     def __init__(self, setup: Sequence[str]) -> None:
         self.db = duckdb.connect(":memory:", config={"threads": "1"})
         self.db.execute("SET disabled_optimizers='statistics_propagation'")
+        self.running: duckdb.DuckDBPyConnection | None = None
         self.pipeline = Pipeline(PARSER)
         self.files: dict[TableName, str] = {}
         self.rebuild(setup)
@@ -110,10 +111,15 @@ class Lab:
             return Outcome("deny", error=f"{error.code}: {error.message} @{error.position}")
         return self.plain(text, parameters)
 
+    def interrupt(self) -> None:
+        """End what runs now, from another thread."""
+        if self.running is not None:
+            self.running.interrupt()
+
     def plain(self, text: str, parameters: Sequence[Any] = ()) -> Outcome:
         """Run a text as it stands."""
         try:
-            cursor = self.db.cursor()
+            self.running = cursor = self.db.cursor()
             result = cursor.execute(text, list(parameters)) if parameters else cursor.execute(text)
             described = [(d[0], str(d[1])) for d in result.description or ()]
             return Outcome("ok", described, result.fetchall())
