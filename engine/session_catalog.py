@@ -18,7 +18,7 @@ from engine.catalog.emulation import (
 from engine.catalog.view import PrincipalCatalog
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
-from engine.session_ports import CatalogSession, Execution, Executor, Gate, Pipeline
+from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
 from engine.session_settings import SERVER_VERSION
 from governance.errors import Refusal
 from governance.policies import View
@@ -48,7 +48,6 @@ class CatalogRunner(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
-        gate: Gate | None = None,
     ) -> Execution:
         """Start a catalog statement."""
 
@@ -91,12 +90,11 @@ class EmulatedPlan:
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
-        gate: Gate | None = None,
     ) -> Execution:
         """Start it in a worker of the session's organization."""
         return await self.runner.run_catalog(
             await self.image(), self.statement, self.session, organization=self.organization, parameters=parameters,
-            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options, gate=gate,
+            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options,
         )  # fmt: skip
 
     def setting_writes(self, parameters: Sequence[ParameterValue]) -> list[tuple[str, str, bool]]:

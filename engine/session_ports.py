@@ -18,7 +18,6 @@ from engine.metrics import NodeMetrics
 from engine.pipeline.governed import Governed
 from engine.settings import ConnectionLimits
 from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
-from governance.errors import AuditUnavailable, Refusal
 from governance.ports import Clock
 from governance.principals import Principal
 from governance.rulebook import Rulebook
@@ -50,10 +49,6 @@ class Facts(Protocol):
     @property
     def cache_status(self) -> str:
         """hit, partial, miss, none."""
-
-
-Gate = Callable[[Callable[[], None], Callable[[Refusal], None]], None]
-"""Given (may_run, refused): calls one of them, `may_run` on any thread. May raise a Refusal."""
 
 
 class Execution(Protocol):
@@ -97,9 +92,8 @@ class Executor(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
-        gate: Gate | None = None,
     ) -> Execution:
-        """Start a statement; it runs when the gate gives leave."""
+        """Start a statement."""
 
 
 class Catalog(Protocol):
@@ -145,9 +139,8 @@ class CatalogPlan(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
-        gate: Gate | None = None,
     ) -> Execution:
-        """Start it; it runs when the gate gives leave."""
+        """Start it."""
 
 
 class Audit(Protocol):
@@ -155,11 +148,6 @@ class Audit(Protocol):
 
     async def intent(self, intent: QueryIntent) -> None:
         """Durable on return; raises AuditUnavailable."""
-
-    def admit(
-        self, intent: QueryIntent, may_run: Callable[[], object], refused: Callable[[AuditUnavailable], object]
-    ) -> None:
-        """Calls `may_run` (on any thread) when it is durable, or `refused`; raises AuditUnavailable."""
 
     def outcome(self, outcome: QueryOutcome) -> None:
         """Queued."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -103,7 +103,7 @@ class Run:
     async def start(
         self, parameters: Sequence[ParameterValue], formats: Sequence[int], timeout_s: float, time_zone: str
     ) -> None:
-        """Slot, then execution, which begins the moment the intent is durable.
+        """Slot, intent, execution.
 
         Raises:
             Refusal: no slot, no audit, or the executor's no.
@@ -114,13 +114,8 @@ class Run:
             slot = await desk.admission.acquire(principal.organization, principal.key_id, timeout_s)
             self._queue_ms = (time.perf_counter() - self._began) * 1000
         self._slot = slot
+        await self.intend(parameters)
         source = self._source
-        intent = self._intent(parameters)
-
-        def gate(may_run: Callable[[], None], refused: Callable[[Refusal], None]) -> None:
-            desk.audit.admit(intent, may_run, refused)
-            self._intended = True
-
         copy = source.copy
         row_format = f"copy_{copy.format}" if copy else "datarow"
         options: dict[str, str] = dict(copy.options) if copy else {}
@@ -129,45 +124,43 @@ class Run:
         if source.governed is not None:
             self.execution = await desk.executor.run(
                 source.governed, parameters=parameters, formats=formats, deadline_s=remaining,
-                row_format=row_format, row_options=options, gate=gate,
+                row_format=row_format, row_options=options,
             )  # fmt: skip
         else:
             assert source.catalog is not None  # noqa: S101 - a source has one of both
             self.execution = await source.catalog.run(
-                parameters=parameters, formats=formats, deadline_s=remaining, row_format=row_format,
-                row_options=options, gate=gate,
-            )  # fmt: skip
+                parameters=parameters, formats=formats, deadline_s=remaining, row_format=row_format, row_options=options
+            )
         await self.execution.__aenter__()
         self._frames = self.execution.frames().__aiter__()
 
-    async def intend(self, error: Refusal) -> None:
-        """Make the intent of a statement durable that was refused before it could run.
+    async def intend(self, parameters: Sequence[ParameterValue] = (), error: Refusal | None = None) -> None:
+        """Make the intent durable.
 
         Raises:
-            AuditUnavailable: it cannot be.
+            AuditUnavailable: it cannot be; nothing may run.
         """
-        await self._desk.audit.intent(self._intent((), error))
-        self._intended = True
-
-    def _intent(self, parameters: Sequence[ParameterValue], error: Refusal | None = None) -> QueryIntent:
         desk, source, governed = self._desk, self._source, self._source.governed
         verdicts = governed.verdicts if governed else ()
         if error is not None and error.code in DENIED:
             verdicts = (*verdicts, PolicyVerdict(error.code, "access", "denied", desk.redact(error.reason)))
-        return QueryIntent(
-            query_id=self.query_id,
-            session=self._facts,
-            started_at=stamp(desk.clock.now()),
-            statement_kind=governed.kind if governed else "catalog" if source.catalog else "unknown",
-            sql=desk.redact(source.text),
-            tables=tuple(map(str, governed.tables)) if governed else (),
-            columns_masked=governed.columns_masked if governed else (),
-            verdicts=verdicts,
-            policy_version=governed.policy_version if governed else self._identity.rulebook.version,
-            fingerprint=governed.fingerprint if governed else "",
-            parameters=tuple(_shown(desk, value) for value in parameters),
-            dialect=source.dialect or self._identity.key.dialect,
+        await desk.audit.intent(
+            QueryIntent(
+                query_id=self.query_id,
+                session=self._facts,
+                started_at=stamp(desk.clock.now()),
+                statement_kind=governed.kind if governed else "catalog" if source.catalog else "unknown",
+                sql=desk.redact(source.text),
+                tables=tuple(map(str, governed.tables)) if governed else (),
+                columns_masked=governed.columns_masked if governed else (),
+                verdicts=verdicts,
+                policy_version=governed.policy_version if governed else self._identity.rulebook.version,
+                fingerprint=governed.fingerprint if governed else "",
+                parameters=tuple(_shown(desk, value) for value in parameters),
+                dialect=source.dialect or self._identity.key.dialect,
+            )
         )
+        self._intended = True
 
     async def pump(self, channel: Channel, rows_max: int) -> int:
         """Send rows, at most `rows_max` (0: all); how many. `exhausted` says whether there are no more.
@@ -229,7 +222,7 @@ class Run:
         if not self._intended:
             if not isinstance(error, Refusal) or error.code == "audit_unavailable":
                 return
-            await self.intend(error)
+            await self.intend(error=error)
         # Behind the answer: the client need not wait while its record is made. The loop keeps the order.
         asyncio.get_running_loop().call_soon(self._outcome, error, interrupted, stamp(self._desk.clock.now()))
 

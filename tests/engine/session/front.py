@@ -51,18 +51,6 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-SIGNING_KEY = Ed25519PrivateKey.generate()
-
-
-def signature_holds(data: bytes, signature: bytes) -> bool:
-    """Whether the control plane of these tests signed it."""
-    try:
-        SIGNING_KEY.public_key().verify(signature, data)
-    except InvalidSignature:
-        return False
-    return True
-
-
 @dataclass
 class FakeLink:
     """Hands out whatever rulebook stands in it."""
@@ -70,13 +58,12 @@ class FakeLink:
     rulebook_now: Rulebook | None = None
     down: bool = False
 
-    async def rulebook(self, etag: str, wait_s: float = 0.0) -> RulebookAnswer:
+    async def rulebook(self, etag: str) -> RulebookAnswer | None:
         if self.down or self.rulebook_now is None:
             raise ControlLinkFailed("down")
-        book, now = self.rulebook_now, stamp(datetime.now(UTC))
-        body = rulebook_format.encode(replace(book, issued_at=""))
-        manifest = Manifest.of(body, environment=book.environment, version=book.version, issued_at=now).encode()
-        return RulebookAnswer(book.etag, None if etag == book.etag else body, manifest, SIGNING_KEY.sign(manifest))
+        if etag == self.rulebook_now.etag:
+            return None
+        return RulebookAnswer(self.rulebook_now.etag, rulebook_format.encode(self.rulebook_now))
 
 
 @dataclass
@@ -90,12 +77,6 @@ class RememberingAudit:
         if self.broken:
             raise AuditUnavailable("The audit cannot take a record.")
         self.intents.append(intent)
-
-    def admit(self, intent: QueryIntent, may_run: Any, refused: Any) -> None:
-        if self.broken:
-            raise AuditUnavailable("The audit cannot take a record.")
-        self.intents.append(intent)
-        may_run()
 
     def outcome(self, outcome: QueryOutcome) -> None:
         assert any(intent.query_id == outcome.query_id for intent in self.intents)
@@ -205,10 +186,7 @@ class FakeExecutor:
     async def describe(self, governed: Governed, parameter_oids: Sequence[int]) -> tuple[ResultColumn, ...]:
         return (ResultColumn("n", "INTEGER", INT4, 4, -1),)
 
-    async def run(self, governed: Governed, *, parameters: Any, formats: Any, gate: Any, **_: Any) -> FakeExecution:
-        leave: list[bool] = []
-        gate(lambda: leave.append(True), lambda _: None)
-        assert leave
+    async def run(self, governed: Governed, *, parameters: Any, formats: Any, **_: Any) -> FakeExecution:
         return FakeExecution(self, governed.sql(str), formats, [p.data for p in parameters])
 
 
@@ -314,14 +292,7 @@ async def front(
     ensure_certificates(tls, now=datetime.now(UTC))
     link = FakeLink(rulebook or make_rulebook())
     clock = SystemClock()
-    keeper = RulebookKeeper(
-        link,  # type: ignore[arg-type]
-        folder / "node" / "rulebook.json",
-        environment="production",
-        clock=clock,
-        verify=signature_holds,
-        poll_s=60,
-    )
+    keeper = RulebookKeeper(link, folder / "node" / "rulebook.json", environment="production", clock=clock, poll_s=60)  # type: ignore[arg-type]
     await keeper.start()
     await keeper.settled()
     limits = limits or ConnectionLimits()
