@@ -119,7 +119,7 @@ class SchemaOwner:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A user. The e-mail address is his alone in the whole installation."""
+    """A user. The e-mail address is his alone within the organization."""
 
     kind: ClassVar[str] = "user"
     environment: ClassVar[str] = ""
@@ -136,8 +136,8 @@ class UserRecord:
 
     @property
     def unique(self) -> str:
-        """The folded e-mail address."""
-        return self.email.casefold()
+        """The organization and the folded e-mail address."""
+        return email_name(self.organization, self.email)
 
     def fact(self) -> dict[str, Any]:
         """Who he is and what he may do."""
@@ -153,6 +153,11 @@ class UserRecord:
     def for_node(self) -> User:
         """The user as the rulebook holds him."""
         return User(self.id, self.email, self.organization, self.role, self.attributes, self.status == "active")
+
+
+def email_name(organization: str, email: str) -> str:
+    """What no other user of that organization shares with the one of this address."""
+    return f"{organization}\n{email.casefold()}"
 
 
 @dataclass(frozen=True, slots=True)

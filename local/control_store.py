@@ -51,7 +51,11 @@ _VERSION_2 = """
 ALTER TABLE item ADD COLUMN expires_at TEXT;
 CREATE INDEX item_expiry ON item (expires_at) WHERE expires_at IS NOT NULL;
 """
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+UPDATE item SET unique_name = json_extract(body, '$.organization') || char(10) || unique_name
+  WHERE kind = 'user' AND unique_name IS NOT NULL AND instr(unique_name, char(10)) = 0;
+"""
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """The n-th makes version n of the file (`PRAGMA user_version`) out of the one before. Never changed, only added to."""
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -26,11 +26,13 @@ from governance.timestamp import stamp
 from lambdas.control_plane import (
     audit,
     elevations,
+    environments,
     encryption_keys,
     identity,
     keys,
     nodes,
     organizations,
+    owners,
     policies,
     policy_drafts,
     policy_history,
@@ -52,8 +54,8 @@ from lambdas.control_plane.revisions import etag_of, subject_of
 _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
-    identity, organizations, users, schemas, keys, elevations, policies, policy_drafts, policy_history, views, audit, nodes,
-    webhooks, encryption_keys,
+    identity, organizations, owners, environments, users, schemas, keys, elevations, policies, policy_drafts, policy_history,
+    views, audit, nodes, webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""
 

@@ -27,6 +27,7 @@ from governance.scopes import Scope, expand
 from governance.timestamp import stamp
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment
+from lambdas.control_plane.endings import grant_over
 from lambdas.control_plane.keys import NewKeyAnswer, key_answer, need_no_more
 from lambdas.control_plane.models import (
     LIMIT_DEFAULT,
@@ -162,7 +163,11 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             record = dataclasses.replace(
                 lent_key(grant, caller.key, key_id, now), prefix=prefix, hash=key_hash
             )
-            gone = [(old, new) for old, new in _ended_keys(reader, grant) if old.role is not None]
+            gone = [
+                (old, dataclasses.replace(old, status="revoked"))
+                for old in reader.every(KeyRecord, env)
+                if old.elevation == grant.id and old.role is not None and old.opens
+            ]
             return Change(
                 record,
                 puts=(*(new for _, new in gone), record),
@@ -216,29 +221,10 @@ def deny(reader: ControlReader, caller: Caller, environment: str, request_id: st
 
 def close(reader: ControlReader, old: Elevation, now: str) -> Change[Elevation]:
     """End a request or a grant now, and every key that came from it; nothing when it was over before."""
-    new = old.over(now)
-    if new is None:
-        return Change(old)
-    gone = _ended_keys(reader, old)
+    ends = grant_over(reader, old, now)
     return Change(
-        new,
-        puts=tuple(after for _, after in gone),
-        observations=(new,),
-        events=(elevation_event(old, new), *revocations(gone)),
+        old.over(now) or old, puts=ends.puts, observations=ends.observations, events=ends.events
     )
-
-
-def closings(reader: ControlReader, user_id: str, now: str) -> tuple[list[Elevation], list[AdminEvent]]:
-    """What a user has asked for or been lent, ended, and the events; his keys are the caller's to end."""
-    ended: list[Elevation] = []
-    events: list[AdminEvent] = []
-    for environment in reader.every(Environment, ""):
-        for old in reader.every(Elevation, environment.name):
-            new = old.over(now) if old.user_id == user_id else None
-            if new is not None:
-                ended.append(new)
-                events.append(elevation_event(old, new))
-    return ended, events
 
 
 def end_elapsed(store: ControlStore, clock: Clock) -> int:
@@ -373,12 +359,3 @@ def _claimable(reader: ControlReader, caller: Caller, env: str, request_id: str,
     if not found.running(now) or caller.user.role is not found.user_role:
         raise Conflict(f"This request is {found.standing(now)}.", advice="Only a granted one has a key.")
     return found
-
-
-def _ended_keys(reader: ControlReader, grant: Elevation) -> list[tuple[KeyRecord, KeyRecord]]:
-    """Every key that came from the grant, before and after it is revoked."""
-    return [
-        (key, dataclasses.replace(key, status="revoked"))
-        for key in reader.every(KeyRecord, grant.environment)
-        if key.elevation == grant.id and key.status not in ("revoked", "expired")
-    ]

@@ -50,6 +50,7 @@ from lambdas.control_plane.models import (
     page,
 )
 from lambdas.control_plane.resolver import ThreadedResolver
+from lambdas.control_plane.users import find_user
 
 AgentText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,128}$")]
 TablePattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}\.[^\x00-\x1f\x7f.]{1,128}$")]
@@ -310,9 +311,7 @@ def _checked(reader: ControlReader, caller: Caller, key: KeyRecord, user_text: s
         NotFound, PermissionRefused, Conflict.
     """
     admitted_environment(reader, caller, key.environment)
-    user = reader.get(UserRecord, "", user_text) or reader.find_unique(UserRecord, "", user_text.casefold())
-    if user is None or not caller.reaches(user.organization):
-        raise hidden("user")
+    user = find_user(reader, caller, user_text)
     record = dataclasses.replace(key, user_id=user.id, organization=user.organization)
     _need_hand(reader, caller, record)
     need_no_more(caller, record)

@@ -1,7 +1,8 @@
 """`/v1/users`: people and service accounts, their role, attributes and status (claims W3.1, H15.5).
 
 Nobody raises himself: a user is made, changed or removed only by someone who outranks both what he is and what he
-becomes. An organization has one Owner.
+becomes. An organization has one Owner. An address is unique within an organization, and so is an id that begins with
+the organization's: who administers one organization learns nothing of the addresses of others.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from pydantic import Field
 from governance.admin_event import ORGANIZATION_CHAIN, AdminEvent, AdminEventType
 from governance.errors import Conflict, InvalidRequest, PermissionRefused
 from governance.ports import Change, ControlReader
-from governance.register import Environment, KeyRecord, Organization, Record, UserRecord
+from governance.register import Organization, UserRecord, email_name
 from governance.roles import Role
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, taken
+from lambdas.control_plane.endings import Endings, lent_to, removed
 from lambdas.control_plane.models import (
     EMAIL,
     LIMIT_DEFAULT,
@@ -45,7 +47,11 @@ Status = Literal["active", "suspended"]
 
 
 class NewUser(Model):
-    """A user to make; without an id his e-mail address is his id, without an organization he joins the caller's."""
+    """A user to make; without an organization he joins the caller's.
+
+    His id is his e-mail address when the operator's Owner makes him; else the organization's id, a colon, and the address
+    or what is given.
+    """
 
     email: Email
     role: Role
@@ -100,7 +106,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             where=lambda user: (
                 caller.reaches(user.organization)
                 and organization in ("", user.organization)
-                and email.casefold() in ("", user.unique)
+                and email.casefold() in ("", user.email.casefold())
             ),
         )
         return Page(items=[_answer(item) for item in items], next=following)
@@ -108,15 +114,15 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     @app.post("/v1/users", tags=["users"], summary="Make a user", status_code=201)
     def create_user(body: Annotated[NewUser, Body()]) -> UserAnswer:
         caller, now = desk.caller, desk.now()
-        user = UserRecord(
-            id=body.id or body.email,
+        wanted = UserRecord(
+            id=body.id or "",
             email=body.email,
             organization=body.organization or caller.user.organization,
             role=body.role,
             created_at=now,
-            attributes=_attributes(body.attributes),
+            attributes=checked_attributes(body.attributes),
         )
-        return _answer(desk.change(lambda reader: create(reader, caller, user)))
+        return _answer(desk.change(lambda reader: create(reader, caller, wanted)))
 
     @app.get("/v1/users/<id>", tags=["users"], summary="One user")
     def show_user(id: UserIdPath) -> UserAnswer:  # noqa: A002
@@ -125,43 +131,42 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
 
     @app.patch("/v1/users/<id>", tags=["users"], summary="Change a user's role, attributes, status or address")
     def change_user(id: UserIdPath, body: Annotated[UserChange, Body()]) -> UserAnswer:  # noqa: A002
-        caller = desk.caller
-        return _answer(desk.change(lambda reader: change(reader, caller, id, body)))
+        caller, now = desk.caller, desk.now()
+        return _answer(desk.change(lambda reader: change(reader, caller, id, body, now)))
 
     @app.delete("/v1/users/<id>", tags=["users"], summary="Remove a user and revoke his keys")
     def remove_user(id: UserIdPath) -> UserAnswer:  # noqa: A002
-        caller = desk.caller
-        return _answer(desk.change(lambda reader: remove(reader, caller, id)))
+        caller, now = desk.caller, desk.now()
+        return _answer(desk.change(lambda reader: remove(reader, caller, id, now)))
 
 
-def create(reader: ControlReader, caller: Caller, user: UserRecord) -> Change[UserRecord]:
-    """Make `user`, when the caller may."""
-    organization = reader.get(Organization, "", user.organization)
-    if organization is None or not caller.reaches(user.organization):
-        raise hidden("organization")
-    _need_rule(caller, user.organization, user.role)
-    if reader.get(UserRecord, "", user.id) or reader.find_unique(UserRecord, "", user.unique):
-        raise taken("user")
-    _need_one_owner(reader, user)
-    return Change(user, puts=(user,), events=(_event(AdminEventType.USER_CREATED, None, user),))
+def create(reader: ControlReader, caller: Caller, wanted: UserRecord) -> Change[UserRecord]:
+    """Make the user, when the caller may; an empty id is filled in."""
+    need_place(reader, caller, wanted.organization, wanted.role)
+    user = dataclasses.replace(wanted, id=new_user_id(reader, caller, wanted))
+    need_free(reader, user)
+    return Change(user, puts=(user,), events=(user_event(AdminEventType.USER_CREATED, None, user),))
 
 
-def change(reader: ControlReader, caller: Caller, user_id: str, body: UserChange) -> Change[UserRecord]:
-    """Change a user step by step, an event for each kind of change; nothing when nothing differs."""
+def change(reader: ControlReader, caller: Caller, user_id: str, body: UserChange, at: str) -> Change[UserRecord]:
+    """Change a user step by step, an event for each kind of change; nothing when nothing differs.
+
+    What was lent to him ends when he is suspended or gets another role.
+    """
     old = _visible(reader, caller, user_id)
     events: list[AdminEvent] = []
     now = old
     if body.role is not None and body.role is not now.role:
         _need_rule(caller, old.organization, body.role)
         now = _step(events, AdminEventType.USER_ROLE_CHANGED, now, dataclasses.replace(now, role=body.role))
-        _need_one_owner(reader, now)
+        need_one_owner(reader, now)
     if body.status is not None and body.status != now.status:
         kind = AdminEventType.USER_SUSPENDED if body.status == "suspended" else AdminEventType.USER_REACTIVATED
         now = _step(events, kind, now, dataclasses.replace(now, status=body.status))
     updated = dataclasses.replace(
         now,
         email=body.email or now.email,
-        attributes=now.attributes if body.attributes is None else _attributes(body.attributes),
+        attributes=now.attributes if body.attributes is None else checked_attributes(body.attributes),
     )
     if updated != now:
         other = reader.find_unique(UserRecord, "", updated.unique)
@@ -170,38 +175,91 @@ def change(reader: ControlReader, caller: Caller, user_id: str, body: UserChange
         now = _step(events, AdminEventType.USER_UPDATED, now, updated)
     if now == old:
         return Change(old)
-    own_details = (
-        caller.user.id == old.id and old.role is Role.OWNER and (now.role, now.status) == (old.role, old.status)
-    )
-    if not own_details:
+    standing = (now.role, now.status) == (old.role, old.status)
+    if caller.user.id == old.id:
+        if not (standing and old.role is Role.OWNER):
+            raise PermissionRefused("You cannot change yourself.", advice="Ask the organization's Owner.")
+    else:
         _need_rule(caller, old.organization, old.role)
-    return Change(now, puts=(now,), events=tuple(events))
+    ends = Endings() if standing else lent_to(reader, old.id, at)
+    return Change(
+        now, puts=(now, *ends.puts), observations=ends.observations, events=(*events, *ends.events)
+    )
 
 
-def remove(reader: ControlReader, caller: Caller, user_id: str) -> Change[UserRecord]:
-    """Remove a user and revoke every key of his, in all environments."""
+def remove(reader: ControlReader, caller: Caller, user_id: str, now: str) -> Change[UserRecord]:
+    """Remove a user, and end his keys in all environments, what was lent to him, and the invitations he made."""
     user = _visible(reader, caller, user_id)
     if user.id == caller.user.id:
         raise PermissionRefused("You cannot remove yourself.")
     _need_rule(caller, user.organization, user.role)
-    events = [_event(AdminEventType.USER_REMOVED, user, None)]
-    puts: list[Record] = []
-    for environment in reader.every(Environment, ""):
-        for key in reader.every(KeyRecord, environment.name):
-            if key.user_id == user.id and key.status != "revoked":
-                revoked = dataclasses.replace(key, status="revoked")
-                puts.append(revoked)
-                events.append(
-                    AdminEvent(
-                        AdminEventType.KEY_REVOKED,
-                        key.environment,
-                        key.organization,
-                        key.id,
-                        key.fact(),
-                        revoked.fact(),
-                    )
-                )
-    return Change(user, puts=tuple(puts), removes=(user,), events=tuple(events))
+    ends = removed(reader, user.id, now)
+    return Change(
+        user,
+        puts=ends.puts,
+        removes=(user,),
+        observations=ends.observations,
+        forgets=ends.forgets,
+        events=(user_event(AdminEventType.USER_REMOVED, user, None), *ends.events),
+    )
+
+
+def find_user(reader: ControlReader, caller: Caller, text: str) -> UserRecord:
+    """The user of that id or e-mail address among those whom the caller reaches.
+
+    Raises:
+        NotFound: there is none; Conflict: the address is that of several.
+    """
+    user = reader.get(UserRecord, "", text)
+    if user is not None and caller.reaches(user.organization):
+        return user
+    own = caller.user.organization
+    firms = [firm.id for firm in reader.every(Organization, "")] if caller.reaches_all else [own]
+    found = [user for firm in firms if (user := reader.find_unique(UserRecord, "", email_name(firm, text)))]
+    if len(found) > 1:
+        raise Conflict("Several users have this address.", advice="Name the user by his id.")
+    if not found:
+        raise hidden("user")
+    return found[0]
+
+
+def new_user_id(reader: ControlReader, caller: Caller, wanted: UserRecord) -> str:
+    """The id of a user to be made: as the operator's Owner likes, else one that begins with the organization's.
+
+    Raises:
+        PermissionRefused: an id that is not the caller's to give.
+    """
+    own = f"{wanted.organization}:"
+    if caller.reaches_all:
+        free = wanted.id or reader.get(UserRecord, "", wanted.email) is None
+        return (wanted.id or wanted.email) if free else own + wanted.email
+    if wanted.id and not wanted.id.startswith(own):
+        raise PermissionRefused(
+            f"An id that you give begins with {own!r}.", advice="Or give none: it is made of the address."
+        )
+    return wanted.id or own + wanted.email
+
+
+def need_place(reader: ControlReader, caller: Caller, organization: str, role: Role) -> None:
+    """Whether the caller may make a user of `role` there.
+
+    Raises:
+        NotFound, PermissionRefused.
+    """
+    if reader.get(Organization, "", organization) is None or not caller.reaches(organization):
+        raise hidden("organization")
+    _need_rule(caller, organization, role)
+
+
+def need_free(reader: ControlReader, user: UserRecord) -> None:
+    """Whether id, address and, for an Owner, the place are free.
+
+    Raises:
+        Conflict: they are not.
+    """
+    if reader.get(UserRecord, "", user.id) or reader.find_unique(UserRecord, "", user.unique):
+        raise taken("user")
+    need_one_owner(reader, user)
 
 
 def _visible(reader: ControlReader, caller: Caller, user_id: str) -> UserRecord:
@@ -219,15 +277,21 @@ def _need_rule(caller: Caller, organization: str, role: Role) -> None:
         )
 
 
-def _need_one_owner(reader: ControlReader, user: UserRecord) -> None:
+def need_one_owner(reader: ControlReader, user: UserRecord) -> None:
+    """One Owner for each organization; Conflict when he would be another."""
     if user.role is Role.OWNER and any(
         other.role is Role.OWNER and other.organization == user.organization and other.id != user.id
         for other in reader.every(UserRecord, "")
     ):
-        raise Conflict("This organization has an Owner already.", advice="Change the present Owner's role first.")
+        raise Conflict("This organization has an Owner already.", advice="Hand it over: `hatidata organizations transfer`.")
 
 
-def _attributes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def checked_attributes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Attributes as the register keeps them.
+
+    Raises:
+        InvalidRequest: one poses as what the credential says.
+    """
     if RESERVED_ATTRIBUTES & given.keys():
         raise InvalidRequest(
             "An attribute may not be called " + ", ".join(sorted(RESERVED_ATTRIBUTES & given.keys())) + ".",
@@ -236,7 +300,8 @@ def _attributes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(given.items()))
 
 
-def _event(kind: AdminEventType, old: UserRecord | None, new: UserRecord | None) -> AdminEvent:
+def user_event(kind: AdminEventType, old: UserRecord | None, new: UserRecord | None) -> AdminEvent:
+    """What the chain says of a change of a user."""
     user = new or old
     assert user is not None  # noqa: S101  an event has one side at least
     return AdminEvent(
@@ -250,5 +315,5 @@ def _event(kind: AdminEventType, old: UserRecord | None, new: UserRecord | None)
 
 
 def _step(events: list[AdminEvent], kind: AdminEventType, old: UserRecord, new: UserRecord) -> UserRecord:
-    events.append(_event(kind, old, new))
+    events.append(user_event(kind, old, new))
     return new
