@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check bench lock clean
+.PHONY: help setup wheels demo test test-slow check bench synth lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/.ready ## build .venv from the locked dependencies
+setup: $(VENV)/.ready ## build .venv from the locked dependencies, and fetch what `make synth` deploys
+	$(BIN)/python -m cdk_app.wheels || true
+
+wheels: $(VENV)/.ready ## fetch the locked wheels for arm64 (as setup does, but failing when they are not to be had)
+	$(BIN)/python -m cdk_app.wheels
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("HatiData needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -17,26 +21,34 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: setup ## the main job on the embedded default; ONCE=1 ends after the tour
+demo: $(VENV)/.ready ## the main job on the embedded default; ONCE=1 ends after the tour
 	$(BIN)/hatidata demo $(if $(ONCE),--once) $(DEMO_ARGS)
 
-test: setup ## the whole suite, slow profiles apart
+test: $(VENV)/.ready ## the whole suite, slow profiles apart
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(TEST_ARGS)
 
-test-slow: setup ## the slow and nightly profiles
+test-slow: $(VENV)/.ready ## the slow and nightly profiles
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
-check: setup ## style, types and walls
+check: $(VENV)/.ready ## style, types and walls
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure side by side, print ratios
+bench: $(VENV)/.ready ## measure side by side, print ratios
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+synth: wheels ## write the CloudFormation templates to build/cdk.out; DEPLOYMENT=mine.toml for other settings than the example's
+	HATIDATA_DEPLOYMENT=$(DEPLOYMENT) $(BIN)/python -m cdk_app
+
+LOCK_ARM64 := $(BIN)/python -m uv pip compile pyproject.toml -c requirements.lock --python-platform aarch64-manylinux_2_28 \
+  --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+	$(LOCK_ARM64) --python-version 3.14 --extra aws --extra lambdas -o cdk_app/functions.lock
+	$(LOCK_ARM64) --python-version 3.11 --extra aws --extra engine --extra local -o cdk_app/node.lock
 
 clean: ## remove what setup and runs made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

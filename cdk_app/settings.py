@@ -1,4 +1,4 @@
-"""What a deployment is told: one frozen dataclass per subject, read from one TOML file, refused when it cannot be meant.
+"""What a deployment is told: a frozen dataclass per subject, read from one TOML file, refused when it cannot be meant.
 
 Nothing is looked up while synthesizing: whatever AWS would have to be asked for stands in the file
 (`cdk_app/deployment.example.toml` explains each line).
@@ -252,7 +252,10 @@ class Deployment:
         ):
             if arn and arn.split(":")[4] != self.place.account:
                 raise _wrong(label, "it lies in the account that is deployed to")
-        for label, arn in (("data.key_arn", self.data.key_arn), ("certificate_arn", self.control_plane.certificate_arn)):
+        for label, arn in (
+            ("data.key_arn", self.data.key_arn),
+            ("certificate_arn", self.control_plane.certificate_arn),
+        ):
             if arn and arn.split(":")[3] != self.place.region:
                 raise _wrong(label, "it lies in the region that is deployed to (claim W1.5)")
 
@@ -355,4 +358,6 @@ def _cidr(label: str, text: str) -> IPv4Network:
 
 
 def _wrong(label: str, advice: str) -> InvalidRequest:
-    return InvalidRequest(f"The deployment's setting {label} cannot be used.", advice=f"{advice[0].upper()}{advice[1:]}.")
+    return InvalidRequest(
+        f"The deployment's setting {label} cannot be used.", advice=f"{advice[0].upper()}{advice[1:]}."
+    )
