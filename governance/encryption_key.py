@@ -32,7 +32,7 @@ class EncryptionKey:
 
     name: str
     status: str = "steady"
-    """steady, asked, rotating, refused (none is left), failed (the key service did not do it)."""
+    """steady, asked, rotating, refused (none is left)."""
     automatic: bool = True
     """Whether it rotates by itself at least yearly, as last seen."""
     on_demand: int = 0
@@ -47,17 +47,39 @@ class EncryptionKey:
         """The key with a rotation asked for."""
         return dataclasses.replace(self, status="asked", asked_at=now)
 
-    def seen(self, facts: KeyRotationFacts) -> EncryptionKey:
-        """The key as the service describes it; a rotation that is no longer in progress is done."""
-        done = self.status == "rotating" and not facts.in_progress
+    def seen(self, facts: KeyRotationFacts, now: str) -> EncryptionKey:
+        """The key as the service describes it.
+
+        A rotation that is asked for and shows in the count, or is in progress, has begun: so whoever crashed after
+        beginning one does not begin another. One that is no longer in progress is done.
+        """
+        status, rotated_at = self.status, self.rotated_at
+        if status == "asked" and (facts.in_progress or facts.on_demand > self.on_demand):
+            status, rotated_at = "rotating", now
+        if status == "rotating" and not facts.in_progress:
+            status = "steady"
         return dataclasses.replace(
             self,
             automatic=0 < facts.period_days <= AUTOMATIC_DAYS_MAX,
             on_demand=facts.on_demand,
-            status="steady" if done else self.status,
+            status=status,
+            rotated_at=rotated_at,
         )
+
+    @property
+    def left(self) -> int:
+        """Rotations on demand that the key service still allows."""
+        return max(0, ON_DEMAND_MAX - self.on_demand)
+
+    def begun(self, now: str) -> EncryptionKey:
+        """The key with the asked rotation begun."""
+        return dataclasses.replace(self, status="rotating", rotated_at=now)
+
+    def refused(self) -> EncryptionKey:
+        """The key with the asked rotation refused."""
+        return dataclasses.replace(self, status="refused")
 
     @property
     def alarming(self) -> bool:
         """Whether somebody has to look at it."""
-        return not self.automatic or self.status in ("refused", "failed")
+        return not self.automatic or self.status == "refused"

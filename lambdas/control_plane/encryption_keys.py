@@ -25,7 +25,7 @@ class EncryptionKeyAnswer(Model):
     """One key, as last seen."""
 
     name: str
-    status: Literal["steady", "asked", "rotating", "refused", "failed"]
+    status: Literal["steady", "asked", "rotating", "refused"]
     automatic: bool
     on_demand: int
     on_demand_max: int
@@ -62,7 +62,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             key = next((each for each in old.encryption_keys if each.name == name), None)
             if key is None:
                 raise hidden("encryption key")
-            if key.on_demand >= ON_DEMAND_MAX:
+            if not key.left:
                 raise Conflict(
                     f"This key was rotated on demand {ON_DEMAND_MAX} times; the key service allows no more.",
                     advice="It goes on rotating by itself; to replace its material now, deploy a new key.",

@@ -37,6 +37,10 @@ class Report:
 
     counts: Counter[str] = field(default_factory=Counter)
 
+    def figures(self) -> dict[str, float]:
+        """Counts by the names of the metrics."""
+        return {"WebhooksDelivered": self.counts["delivered"], "WebhooksFailed": self.counts["failed"]}
+
 
 async def deliver_due(store: ControlStore, box: SecretBox, sender: Sender, clock: Clock) -> Report:
     """Try every delivery that is due, once."""
