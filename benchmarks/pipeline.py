@@ -13,7 +13,7 @@ import duckdb
 from benchmarks import data
 from engine.catalog.view import PrincipalCatalog
 from engine.executor.second_parser import DuckDBParser
-from engine.pipeline import Pipeline
+from engine.pipeline import Governed, Pipeline
 from governance.policies import Mask, MaskFunction, Policy, RowFilter
 from governance.principals import Principal
 from governance.roles import Role
@@ -65,18 +65,40 @@ def _policies(tables: Iterable[Table]) -> Iterable[Policy]:
             yield Mask(f"m-{column}", f"mask {column}", table.name, column, MaskFunction.FULL)
 
 
-def measure(lake: Path, repeat: int = 5) -> Costs:
-    """Median costs over the 22 queries; a new pipeline (empty plan cache) for each first sight."""
-    tables = list(_tables(lake))
+@dataclass(frozen=True)
+class Law:
+    """The tables of the benchmark, their policies, and one analyst who is bound by them."""
+
+    tables: tuple[Table, ...]
+    policies: tuple[Policy, ...]
+    who: Principal
+    book: Rulebook
+    catalog: PrincipalCatalog
+
+    def govern(self, text: str) -> Governed:
+        """The statement as the analyst may run it."""
+        return Pipeline(DuckDBParser()).govern(text, self.who, self.catalog, self.book)
+
+
+def law(lake: Path) -> Law:
+    """A row filter and two masks on every TPC-H table."""
+    tables = tuple(_tables(lake))
+    policies = tuple(_policies(tables))
     book = Rulebook(
         environment="production", version=1, issued_at="2026-01-01T00:00:00+00:00", operator_organization="1",
-        organizations=(("1", "Acme"),), schemas=(), policies=tuple(_policies(tables)),
+        organizations=(("1", "Acme"),), schemas=(), policies=policies,
     )  # fmt: skip
     who = Principal(
         user_id="ana", email="ana@acme.example", organization="1", role=Role.ANALYST,
         scopes=frozenset(BUNDLES["read_only"]), environment="production", key_id="k1",
     )  # fmt: skip
-    catalog = PrincipalCatalog({table.name.key: table for table in tables}, book, who)
+    return Law(tables, policies, who, book, PrincipalCatalog({table.name.key: table for table in tables}, book, who))
+
+
+def measure(lake: Path, repeat: int = 5) -> Costs:
+    """Median costs over the 22 queries; a new pipeline (empty plan cache) for each first sight."""
+    rules = law(lake)
+    who, book, catalog = rules.who, rules.book, rules.catalog
     parser = DuckDBParser()
     queries = data.queries()
     first: dict[int, list[float]] = {}
