@@ -51,6 +51,7 @@ def create(
     allowed_table: Annotated[list[str] | None, typer.Option(help="schema.table or schema.*.")] = None,
     expires_at: Annotated[str, typer.Option(help="RFC 3339, such as 2027-01-31T00:00:00Z.")] = "",
     dialect: Annotated[str, typer.Option(help="The SQL dialect of its sessions.")] = "duckdb",
+    rotate_after_days: Annotated[int, typer.Option(min=0, help="Rotate it by itself at this age; 0 is never.")] = 0,
     home: HomeOption = None,
     environment: EnvironmentOption = "",
     json: JsonOption = False,
@@ -66,6 +67,7 @@ def create(
         "allowed_tables": allowed_table or [],
         "expires_at": expires_at,
         "dialect": dialect,
+        "rotate_after_days": rotate_after_days,
     }
     if agent_id:
         body["agent"] = {"id": agent_id, "framework": agent_framework, "trust": agent_trust}
@@ -85,6 +87,13 @@ def rotate(
     with ControlPlane.connect(home, environment) as plane:
         found = _find(plane, key)
         _print_new(plane.post(plane.within("keys", found["id"], "rotate"), {"grace_hours": grace_hours}), json)
+
+
+@app.command("successor")
+def successor(home: HomeOption = None, environment: EnvironmentOption = "", json: JsonOption = False) -> None:
+    """Fetch the successor of your own key (HATIDATA_API_KEY), after it rotated by itself; printed once."""
+    with ControlPlane.connect(home, environment) as plane:
+        _print_new(plane.post("/v1/successor"), json)
 
 
 @app.command("revoke")

@@ -11,6 +11,7 @@ from cli import (
     admin_audit,
     audit_proof,
     cache,
+    encryption_keys,
     identity,
     init,
     keys,
@@ -21,6 +22,7 @@ from cli import (
     state,
     users,
     views,
+    webhooks,
 )
 from cli.demo import verb as demo
 from cli.exits import INTERRUPTED, Unreachable, UsageWrong, explain
@@ -43,6 +45,8 @@ app.add_typer(organizations.app, name="organizations")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(encryption_keys.app, name="encryption-keys")
 app.add_typer(policies.app, name="policies")
 app.add_typer(views.app, name="views")
 audit_proof.add_to(admin_audit.app)

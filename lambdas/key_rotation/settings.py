@@ -1,4 +1,4 @@
-"""What the key rotation function is told by its environment; also read by the stacks, so nothing but standard library."""
+"""What the key rotation function is told by its environment; the stacks read it, so nothing but standard library."""
 
 from __future__ import annotations
 

@@ -1,0 +1,52 @@
+"""What AWS wakes by schedules, woken at home, in the control plane's process: webhooks told, keys given way and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from governance.errors import Refusal
+from governance.ports import ControlStore
+from lambdas.key_expiry import task as key_expiry
+from lambdas.key_rotation import task as key_rotation
+from lambdas.webhook_delivery.sender import HttpSender
+from lambdas.webhook_delivery.task import deliver_due
+from local.clock import SystemClock
+from local.home import Home
+from local.secret_box import HomeSecretBox
+
+DELIVER_EVERY_S = 2.0
+KEYS_EVERY_S = 60.0
+
+_LOG = logging.getLogger("hatidata.housekeeping")
+
+
+async def keep_house(home: Home, store: ControlStore) -> None:
+    """Do what is due, again and again, until cancelled."""
+    clock = SystemClock()
+    box, sender = HomeSecretBox(home.store_path.parent, clock), HttpSender()
+
+    async def deliver() -> None:
+        await deliver_due(store, box, sender, clock)
+
+    async def keys() -> None:
+        await asyncio.to_thread(key_expiry.run, store, clock)
+        report = await asyncio.to_thread(key_rotation.run, store, box, clock)
+        for name in report.alarming:
+            _LOG.error("the encryption key %s needs somebody to look at it", name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_again_and_again(deliver, DELIVER_EVERY_S))
+        group.create_task(_again_and_again(keys, KEYS_EVERY_S))
+
+
+async def _again_and_again(act: Callable[[], Awaitable[None]], every_s: float) -> None:
+    while True:
+        try:
+            await act()
+        except Refusal as refusal:  # the store is busy, the disk is full: the next time may do
+            _LOG.error("%s: %s", act.__name__, refusal.code)
+        except Exception as error:  # its words may quote what no log should hold
+            _LOG.error("%s: %s", act.__name__, type(error).__name__)
+        await asyncio.sleep(every_s)
