@@ -18,6 +18,7 @@ from engine.catalog.emulation import (
 from engine.catalog.view import PrincipalCatalog
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
+from engine.executor.leave import Gate
 from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
 from engine.session_settings import SERVER_VERSION
 from governance.errors import Refusal
@@ -48,6 +49,7 @@ class CatalogRunner(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
         """Start a catalog statement."""
 
@@ -90,11 +92,12 @@ class EmulatedPlan:
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
         """Start it in a worker of the session's organization."""
         return await self.runner.run_catalog(
             await self.image(), self.statement, self.session, organization=self.organization, parameters=parameters,
-            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options,
+            formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options, gate=gate,
         )  # fmt: skip
 
     def setting_writes(self, parameters: Sequence[ParameterValue]) -> list[tuple[str, str, bool]]:

@@ -14,10 +14,12 @@ from engine.admission import Admission
 from engine.authenticate import Authenticator
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
+from engine.executor.leave import Gate
 from engine.metrics import NodeMetrics
 from engine.pipeline.governed import Governed
 from engine.settings import ConnectionLimits
 from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
+from governance.errors import AuditUnavailable
 from governance.ports import Clock
 from governance.principals import Principal
 from governance.rulebook import Rulebook
@@ -92,8 +94,9 @@ class Executor(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
-        """Start a statement."""
+        """Start a statement; it runs when the gate gives leave."""
 
 
 class Catalog(Protocol):
@@ -139,8 +142,9 @@ class CatalogPlan(Protocol):
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
-        """Start it."""
+        """Start it; it runs when the gate gives leave."""
 
 
 class Audit(Protocol):
@@ -148,6 +152,11 @@ class Audit(Protocol):
 
     async def intent(self, intent: QueryIntent) -> None:
         """Durable on return; raises AuditUnavailable."""
+
+    def admit(
+        self, intent: QueryIntent, may_run: Callable[[], object], refused: Callable[[AuditUnavailable], object]
+    ) -> None:
+        """Calls `may_run` (on any thread) when it is durable, or `refused`; raises AuditUnavailable."""
 
     def outcome(self, outcome: QueryOutcome) -> None:
         """Queued."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,6 +82,7 @@ class Run:
         self._identity = identity
         self._source = source
         self._slot: Slot | None = None
+        self._parameters: Sequence[ParameterValue] = ()
         self._frames: AsyncIterator[Frame] | None = None
         self._rest: memoryview | None = None
         self._rest_rows = 0
@@ -103,7 +104,7 @@ class Run:
     async def start(
         self, parameters: Sequence[ParameterValue], formats: Sequence[int], timeout_s: float, time_zone: str
     ) -> None:
-        """Slot, intent, execution.
+        """Slot, then execution, which begins the moment the intent is durable.
 
         Raises:
             Refusal: no slot, no audit, or the executor's no.
@@ -114,8 +115,13 @@ class Run:
             slot = await desk.admission.acquire(principal.organization, principal.key_id, timeout_s)
             self._queue_ms = (time.perf_counter() - self._began) * 1000
         self._slot = slot
-        await self.intend(parameters)
-        source = self._source
+        source, self._parameters = self._source, parameters
+        intent = self._intent()
+
+        def gate(may_run: Callable[[], None], refused: Callable[[Refusal], None]) -> None:
+            desk.audit.admit(intent, may_run, refused)
+            self._intended = True
+
         copy = source.copy
         row_format = f"copy_{copy.format}" if copy else "datarow"
         options: dict[str, str] = dict(copy.options) if copy else {}
@@ -124,43 +130,45 @@ class Run:
         if source.governed is not None:
             self.execution = await desk.executor.run(
                 source.governed, parameters=parameters, formats=formats, deadline_s=remaining,
-                row_format=row_format, row_options=options,
+                row_format=row_format, row_options=options, gate=gate,
             )  # fmt: skip
         else:
             assert source.catalog is not None  # noqa: S101 - a source has one of both
             self.execution = await source.catalog.run(
-                parameters=parameters, formats=formats, deadline_s=remaining, row_format=row_format, row_options=options
-            )
+                parameters=parameters, formats=formats, deadline_s=remaining, row_format=row_format,
+                row_options=options, gate=gate,
+            )  # fmt: skip
         await self.execution.__aenter__()
         self._frames = self.execution.frames().__aiter__()
 
-    async def intend(self, parameters: Sequence[ParameterValue] = (), error: Refusal | None = None) -> None:
-        """Make the intent durable.
+    async def intend(self, error: Refusal | None) -> None:
+        """Make the intent of a statement durable that failed before it could run.
 
         Raises:
-            AuditUnavailable: it cannot be; nothing may run.
+            AuditUnavailable: it cannot be.
         """
+        await self._desk.audit.intent(self._intent(error))
+        self._intended = True
+
+    def _intent(self, error: Refusal | None = None) -> QueryIntent:
         desk, source, governed = self._desk, self._source, self._source.governed
         verdicts = governed.verdicts if governed else ()
         if error is not None and error.code in DENIED:
             verdicts = (*verdicts, PolicyVerdict(error.code, "access", "denied", desk.redact(error.reason)))
-        await desk.audit.intent(
-            QueryIntent(
-                query_id=self.query_id,
-                session=self._facts,
-                started_at=stamp(desk.clock.now()),
-                statement_kind=governed.kind if governed else "catalog" if source.catalog else "unknown",
-                sql=desk.redact(source.text),
-                tables=tuple(map(str, governed.tables)) if governed else (),
-                columns_masked=governed.columns_masked if governed else (),
-                verdicts=verdicts,
-                policy_version=governed.policy_version if governed else self._identity.rulebook.version,
-                fingerprint=governed.fingerprint if governed else "",
-                parameters=tuple(_shown(desk, value) for value in parameters),
-                dialect=source.dialect or self._identity.key.dialect,
-            )
+        return QueryIntent(
+            query_id=self.query_id,
+            session=self._facts,
+            started_at=stamp(desk.clock.now()),
+            statement_kind=governed.kind if governed else "catalog" if source.catalog else "unknown",
+            sql=desk.redact(source.text),
+            tables=tuple(map(str, governed.tables)) if governed else (),
+            columns_masked=governed.columns_masked if governed else (),
+            verdicts=verdicts,
+            policy_version=governed.policy_version if governed else self._identity.rulebook.version,
+            fingerprint=governed.fingerprint if governed else "",
+            parameters=tuple(_shown(desk, value) for value in self._parameters),
+            dialect=source.dialect or self._identity.key.dialect,
         )
-        self._intended = True
 
     async def pump(self, channel: Channel, rows_max: int) -> int:
         """Send rows, at most `rows_max` (0: all); how many. `exhausted` says whether there are no more.
@@ -220,9 +228,10 @@ class Run:
             if self._slot is not None:
                 self._slot.release()
         if not self._intended:
-            if not isinstance(error, Refusal) or error.code == "audit_unavailable":
+            refusal = error if isinstance(error, Refusal) else None
+            if error is None or isinstance(error, ClientGone | asyncio.CancelledError) or _unaudited(refusal):
                 return
-            await self.intend(error=error)
+            await self.intend(refusal)
         # Behind the answer: the client need not wait while its record is made. The loop keeps the order.
         asyncio.get_running_loop().call_soon(self._outcome, error, interrupted, stamp(self._desk.clock.now()))
 
@@ -265,6 +274,10 @@ class _Sink:
 
     async def send_bulk(self, _data: object) -> None:
         """Forget."""
+
+
+def _unaudited(error: Refusal | None) -> bool:
+    return error is not None and error.code == "audit_unavailable"
 
 
 def _status(error: BaseException | None, interrupted: str) -> str:

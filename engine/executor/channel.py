@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,8 +50,13 @@ def _parsed_small(body: bytes) -> Any:
 class Channel(asyncio.BufferedProtocol):
     """One socket into a worker. One statement at a time; messages queue up to `_FRAMES_AHEAD` frames."""
 
-    def __init__(self, number: int, ended: Callable[[Channel], None]) -> None:
+    def __init__(self, number: int, ended: Callable[[Channel], None], sending: socket.socket) -> None:
+        """`sending` is a second handle on the socket, for requests; non-blocking, closed with the channel."""
         self.number = number
+        self._sending = sending
+        self._sending_lock = threading.Lock()
+        self._through_loop = False
+        """Whether the loop sends a part of this statement's messages, and so all that follow."""
         self.discarding = False
         """Throw frames away: the statement is being given up."""
         self._ended = ended
@@ -63,6 +70,7 @@ class Channel(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._loop = asyncio.get_running_loop()
         self.lost = False
         self.final_at = 0.0
         """When the last message of the statement in work arrived (loop time); 0 while it runs."""
@@ -77,6 +85,7 @@ class Channel(asyncio.BufferedProtocol):
         """The worker is gone, or the channel was closed."""
         del exc
         self.lost = True
+        self._close_sending()
         self._wake()
         self._ended(self)
 
@@ -134,7 +143,7 @@ class Channel(asyncio.BufferedProtocol):
                 self.close()
                 return
             if kind != Kind.COLUMNS:
-                self.final_at = asyncio.get_running_loop().time()
+                self.final_at = self._loop.time()
             self._messages.append(Message(kind, document))
         self._wake()
 
@@ -145,14 +154,44 @@ class Channel(asyncio.BufferedProtocol):
 
     # ------------------------------------------------------------------ the executor's side
 
-    def send(self, message: bytes) -> None:
-        """Queue a request; the channel is fresh or its last statement has ended."""
+    def reset(self) -> None:
+        """Ready for a statement; the channel is fresh or its last statement has ended."""
         self.discarding = False
         self.final_at = 0.0
+        self._through_loop = False
         self._messages.clear()
         self._frames = 0
+
+    def send(self, message: bytes) -> None:
+        """Send after `reset`; from any thread, without waiting. What the kernel does not take now, the loop sends."""
+        with self._sending_lock:
+            sent = 0
+            if not self._through_loop:
+                if self._sending.fileno() < 0:
+                    return
+                try:
+                    sent = self._sending.send(message)
+                except (BlockingIOError, InterruptedError):
+                    sent = 0
+                except OSError:
+                    return  # the worker is gone; `connection_lost` says so
+            if sent < len(message):
+                self._through_loop = True
+                self._loop.call_soon_threadsafe(self._send_rest, message[sent:])
+
+    def _send_rest(self, rest: bytes) -> None:
         if self._transport is not None and not self.lost:
-            self._transport.write(message)
+            self._transport.write(rest)
+
+    def _close_sending(self) -> None:
+        with self._sending_lock:  # so that no thread sends into a number that means something else by then
+            self._sending.close()
+
+    def forgo(self) -> None:
+        """The request is never sent: the channel is free, and whoever waits for its answer is woken."""
+        self.final_at = self._loop.time()
+        self._messages.append(Message(Kind.DONE))
+        self._wake()
 
     async def next(self) -> Message | None:
         """The next message; None when the worker is gone."""
@@ -180,5 +219,6 @@ class Channel(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the channel; the worker's thread ends with it."""
+        self._close_sending()
         if self._transport is not None:
             self._transport.close()

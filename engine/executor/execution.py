@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
-from engine.cache.block_door import BlockUse, ObjectNumbers
+from engine.cache.block_door import BlockDoor, BlockUse, ObjectNumbers
 from engine.cache.objects import Snapshot
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
-from engine.executor.channel import Frame
+from engine.executor.channel import Channel, Frame
 from engine.executor.failures import Failure, refusal
-from engine.executor.messages import Bound, Kind, PinnedObject, SnapshotImage, encode_request
+from engine.executor.leave import Gate, Leave
+from engine.executor.messages import Bound, Kind, PinnedObject, SnapshotImage, encode_images, encode_request
 from engine.executor.pool import ExecutorSettings, Lease, WorkerPool
+from engine.executor.worker_process import WorkerProcess
 from governance.errors import DeadlineExceeded, EngineFailed, Refusal, ResourceExceeded, WorkerLost
 
 _COLUMNS_MAX = 4096
@@ -83,6 +85,8 @@ class Execution:
         self._reruns = 0
         self._delivered = False
         self._timers: list[asyncio.TimerHandle] = []
+        self._leave = Leave()
+        self._refusal: Refusal | None = None
         self.columns: tuple[ResultColumn, ...] = ()
         self.document: Any = None
         """What the worker announced, for operations that answer with something else than columns."""
@@ -102,6 +106,8 @@ class Execution:
         lease = self._lease
         if lease is None:
             return
+        if self._leave.withdraw():
+            lease.channel.final_at = self._loop.time()
         if lease.channel.final_at or lease.channel.lost:
             self._free()
         else:
@@ -133,9 +139,11 @@ class Execution:
 
     # ------------------------------------------------------------------ beginning
 
-    async def begin(self) -> None:
-        """Lease, send, and wait for the columns. Starts again while workers are lost."""
+    async def begin(self, gate: Gate | None = None) -> None:
+        """Lease, pass the gate, send, and wait for the columns. Starts again while workers are lost."""
         host = self._host
+        if gate is None:
+            self._leave.give()
         while True:
             self._lease = await host.pool.lease(self._job.organization, self._deadline - self._loop.time())
             if self._ending:
@@ -143,23 +151,23 @@ class Execution:
                 raise self._ended()
             worker, channel = self._lease.worker, self._lease.channel
             self._statement = next(host.statements)
-            changes: dict[str, Any] = {}
-            if self._job.snapshots and worker.door is not None:
-                by_id = {s.id: s for s in self._job.snapshots}
-                self._ids = list(by_id)
-                new, forget = worker.acquaint(self._ids)
-                self._use = worker.door.hold(by_id.values())
-                images = tuple(self._image(by_id[i]) for i in new)
-                changes = {"snapshots": self._ids, "forget": forget, "images": images}
+            channel.reset()
+            forget: tuple[str, ...] = ()
             try:
-                encoded = encode_request(self._job.work, self._statement, parameters=self._job.parameters, **changes)
+                if self._job.snapshots and worker.door is not None:
+                    forget = self._acquaint(worker, worker.door, channel)
+                encoded = encode_request(
+                    self._job.work, self._statement, parameters=self._job.parameters, snapshots=self._ids, forget=forget
+                )
             except ValueError:
                 channel.final_at = self._loop.time()
-                worker.unknow(self._ids)
                 raise ResourceExceeded("The statement is too large.", advice="Split it.") from None
             if not self._timers:
                 self._timers.append(self._loop.call_at(self._deadline, self._stop, "deadline"))
-            channel.send(encoded)
+            self._leave.offer(channel, encoded)
+            if gate is not None:
+                asked, gate = gate, None
+                asked(self._leave.give, self._refused)
             message = await self._next()
             if message is not None:
                 break
@@ -169,6 +177,20 @@ class Execution:
         if message.kind is not Kind.COLUMNS:
             raise self._broken()
         self._take_columns(message.document)
+
+    def _acquaint(self, worker: WorkerProcess, door: BlockDoor, channel: Channel) -> tuple[str, ...]:
+        """Pin the snapshots, tell the worker of those it does not know; what it may forget. Raises ValueError."""
+        by_id = {s.id: s for s in self._job.snapshots}
+        self._ids = list(by_id)
+        new, forget = worker.acquaint(self._ids)
+        self._use = door.hold(by_id.values())
+        if new:
+            try:
+                channel.send(encode_images([self._image(by_id[i]) for i in new]))
+            except ValueError:
+                worker.unknow(self._ids)
+                raise
+        return forget
 
     def _image(self, snapshot: Snapshot) -> SnapshotImage:
         number = self._host.numbers.number
@@ -195,6 +217,9 @@ class Execution:
         if lease is None:
             raise WorkerLost("The statement has ended.", advice="Retry.")
         message = await lease.channel.next()
+        if self._refusal is not None:
+            self._finish()
+            raise self._refusal
         if self._ending:
             self._finish()
             raise self._ended()
@@ -209,7 +234,7 @@ class Execution:
                 "The process that ran the statement ended.", advice="Retry.", reason="worker lost after rows were sent"
             )
         self._lost()
-        await self.begin()
+        await self.begin()  # columns came before, so leave was given
 
     def _lost(self) -> None:
         self._free()
@@ -224,6 +249,12 @@ class Execution:
 
     # ------------------------------------------------------------------ ending
 
+    def _refused(self, refusal: Refusal) -> None:
+        """The gate stays shut."""
+        if self._leave.withdraw() and self._lease is not None:
+            self._refusal = refusal
+            self._lease.channel.forgo()
+
     def _stop(self, why: str) -> None:
         """Interrupt, and kill the worker when that does not help."""
         lease = self._lease
@@ -231,6 +262,9 @@ class Execution:
             return
         self._ending = why
         if lease is None or lease.channel.final_at:
+            return
+        if self._leave.withdraw():
+            lease.channel.forgo()
             return
         lease.channel.discard()
         lease.worker.interrupt(lease.channel, self._statement)

@@ -19,6 +19,7 @@ from engine.catalog.emulation import CatalogImage, CatalogStatement, SessionInfo
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.execution import Execution, Job
+from engine.executor.leave import Gate
 from engine.executor.messages import Bound, Work
 from engine.executor.pool import ExecutorSettings, WorkerPool
 from engine.executor.relation import read_files
@@ -93,6 +94,7 @@ class Executor:
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
         """Start `governed`; returns when its columns are known.
 
@@ -103,6 +105,7 @@ class Executor:
             deadline_s: seconds until the statement is stopped, sending included.
             row_format: `datarow`, or `copy_text`, `copy_csv`, `copy_binary`.
             row_options: `time_zone` and the options of COPY.
+            gate: gives leave to run; without one the statement runs at once.
 
         Raises:
             Refusal: SourceUnavailable, EngineFailed, ResourceExceeded, DeadlineExceeded, WorkerLost, TooManyQueries.
@@ -114,7 +117,7 @@ class Executor:
             for value, parameter in zip(parameters, governed.parameters, strict=True)
         )
         job = await self._job(governed, "run", bound, tuple(formats), row_format, dict(row_options or {}))
-        return await self._begin(job, deadline_s)
+        return await self._begin(job, deadline_s, gate)
 
     async def run_operation(
         self,
@@ -129,6 +132,7 @@ class Executor:
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
         snapshots: Sequence[Snapshot] = (),
+        gate: Gate | None = None,
     ) -> Execution:
         """Start an operation of `engine.executor.operations` in a worker of `organization`. Raises as `run`."""
         work = Work(
@@ -140,7 +144,7 @@ class Executor:
             extra=dict(extra or {}),
         )
         job = Job(organization, work.encode(), tuple(parameters), tuple(snapshots), bool(snapshots))
-        return await self._begin(job, deadline_s)
+        return await self._begin(job, deadline_s, gate)
 
     async def run_catalog(
         self,
@@ -154,6 +158,7 @@ class Executor:
         deadline_s: float,
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
+        gate: Gate | None = None,
     ) -> Execution:
         """Start a catalog query on `image` in a worker of `organization`. Raises as `run`.
 
@@ -172,18 +177,18 @@ class Executor:
             "session": statement.bound(session),
         }
 
-        async def start(document: Mapping[str, Any]) -> Execution:
+        async def start(document: Mapping[str, Any], gate: Gate | None) -> Execution:
             return await self.run_operation(
                 "catalog", organization, sql=statement.sql, extra=document, parameters=bound, formats=formats,
-                deadline_s=deadline_s, row_format=row_format, row_options=row_options,
+                deadline_s=deadline_s, row_format=row_format, row_options=row_options, gate=gate,
             )  # fmt: skip
 
         try:
-            return await start(extra)
+            return await start(extra, gate)
         except EngineFailed as error:
             if error.kind != CATALOG_IMAGE_MISSING:
                 raise
-        return await start({**extra, "image": image.document()})
+        return await start({**extra, "image": image.document()}, None)  # leave was given the first time
 
     async def file_types(self, snapshot: Snapshot) -> tuple[tuple[tuple[str, str], ...], bool]:
         """((column name, DuckDB type), ...) of a table's files, and whether all files have the same columns.
@@ -244,10 +249,10 @@ class Executor:
                     self._works.popitem(last=False)
         return Job(governed.organization, work, parameters, pinned, bool(governed.tables))
 
-    async def _begin(self, job: Job, deadline_s: float) -> Execution:
+    async def _begin(self, job: Job, deadline_s: float, gate: Gate | None = None) -> Execution:
         execution = Execution(self, job, deadline_s)
         try:
-            await execution.begin()
+            await execution.begin(gate)
         except BaseException:
             await execution.__aexit__(None, None, None)
             raise

@@ -35,6 +35,8 @@ class Kind(IntEnum):
     FRAME = 3
     DONE = 4
     FAILED = 5
+    IMAGES = 6
+    """Snapshots a worker has not seen yet; goes before the first request that names them, and has no answer."""
 
 
 class Control(IntEnum):
@@ -117,8 +119,6 @@ class Request:
     statement: int
     snapshots: tuple[str, ...] = ()
     """Snapshots the statement reads."""
-    images: tuple[SnapshotImage, ...] = ()
-    """Those among them that this worker has not seen yet."""
     forget: tuple[str, ...] = ()
     parameters: tuple[Bound, ...] = ()
 
@@ -129,7 +129,6 @@ def encode_request(
     *,
     parameters: Sequence[Bound] = (),
     snapshots: Sequence[str] = (),
-    images: Sequence[SnapshotImage] = (),
     forget: Sequence[str] = (),
 ) -> bytes:
     """The message, header included.
@@ -138,7 +137,7 @@ def encode_request(
         ValueError: larger than REQUEST_BYTES_MAX.
     """
     rest = b""
-    if parameters or snapshots or images or forget:
+    if parameters or snapshots or forget:
         rest = _JSON.encode(
             [
                 [
@@ -146,7 +145,6 @@ def encode_request(
                     for p in parameters
                 ],
                 list(snapshots),
-                [[i.id, i.table, [[o.number, o.path, o.size] for o in i.objects]] for i in images],
                 list(forget),
             ]
         ).encode()
@@ -154,6 +152,25 @@ def encode_request(
     if length > REQUEST_BYTES_MAX:
         raise ValueError("request too large")
     return HEADER.pack(Kind.REQUEST, 0, length) + _REQUEST.pack(statement, len(work)) + work + rest
+
+
+def encode_images(images: Sequence[SnapshotImage]) -> bytes:
+    """Snapshots for a worker, header included.
+
+    Raises:
+        ValueError: larger than REQUEST_BYTES_MAX.
+    """
+    body = _JSON.encode([[i.id, i.table, [[o.number, o.path, o.size] for o in i.objects]] for i in images]).encode()
+    if len(body) > REQUEST_BYTES_MAX:
+        raise ValueError("request too large")
+    return HEADER.pack(Kind.IMAGES, 0, len(body)) + body
+
+
+def decode_images(body: bytes) -> tuple[SnapshotImage, ...]:
+    """The inverse of `encode_images`, without the header."""
+    return tuple(
+        SnapshotImage(i, table, tuple(PinnedObject(*o) for o in objects)) for i, table, objects in json.loads(body)
+    )
 
 
 def decode_request(body: bytes) -> Request:
@@ -164,13 +181,12 @@ def decode_request(body: bytes) -> Request:
     work = _kept_work(key) if length <= _WORK_KEPT_BYTES_MAX else Work.decode(key)
     if end == len(body):
         return Request(key, work, statement)
-    parameters, snapshots, images, forget = json.loads(body[end:])
+    parameters, snapshots, forget = json.loads(body[end:])
     return Request(
         key,
         work,
         statement,
         tuple(snapshots),
-        tuple(SnapshotImage(i, table, tuple(PinnedObject(*o) for o in objects)) for i, table, objects in images),
         tuple(forget),
         tuple(
             Bound(None if data is None else base64.b64decode(data), form, oid, kind)

@@ -124,14 +124,13 @@ class Statement:
         self._others = (*self._others, cursor)
 
     def prepare(self) -> None:
-        """Learn the snapshots; wait for those another channel brings.
+        """Wait for the snapshots that another channel brings.
 
         Raises:
             SourceFault: they did not come.
         """
         files = self._shared.files
         files.forget(self._request.forget)
-        files.admit(self._request.images)
         if not files.await_snapshots(self._request.snapshots, _SNAPSHOT_WAIT_S):
             raise SourceFault("snapshot unknown")
         tables = {files.table_of(snapshot) for snapshot in self._request.snapshots}

@@ -36,6 +36,7 @@ from engine.executor.messages import (
     Kind,
     Request,
     columns_reply,
+    decode_images,
     decode_request,
     reply,
 )
@@ -46,7 +47,7 @@ _LENGTH = struct.Struct(">I")
 _INTERRUPT_EVERY_S = 0.05
 _THREAD_STACK_BYTES = 16 << 20
 _M_ARENA_MAX = -8
-_REQUEST_BUFFER_BYTES = 16_384
+_RECEIVE_BYTES = 32_768
 
 Operation = Callable[..., Iterator[Any]]
 """Another room's way to answer a request: (shared, cursor, request, send, watch) -> frames; it sends COLUMNS itself,
@@ -91,7 +92,7 @@ class ChannelThread(threading.Thread):
         self._lock = threading.Lock()
         self._running: tuple[int, Statement] | None = None
         self._unsent: list[bytes | memoryview] = []
-        self._buffer = bytearray(_REQUEST_BUFFER_BYTES)
+        self._pending = bytearray()
 
     def run(self) -> None:
         """Until the node closes the channel."""
@@ -111,25 +112,34 @@ class ChannelThread(threading.Thread):
         return True
 
     def _next(self) -> Request | None:
-        """The next request; as a rule all of it is there in one piece. None: the node closed, or broke the rules."""
-        buffer, sock = self._buffer, self._socket
-        got = sock.recv_into(buffer)
-        while 0 < got < HEADER.size:
-            more = sock.recv_into(memoryview(buffer)[got:])
-            got = got + more if more else 0
-        if not got:
-            return None
-        kind, _, length = HEADER.unpack_from(buffer)
-        end = HEADER.size + length
-        if kind != Kind.REQUEST or length > REQUEST_BYTES_MAX or got > end:
-            return None
-        body = bytes(memoryview(buffer)[HEADER.size : got])
-        if got < end:
-            rest = receive_exactly(sock, end - got)
-            if rest is None:
+        """The next request; snapshots that come before it are learned. None: the node closed, or broke the rules."""
+        while True:
+            found = self._message()
+            if found is None:
                 return None
-            body += rest
-        return decode_request(body)
+            kind, body = found
+            if kind == Kind.REQUEST:
+                return decode_request(body)
+            if kind != Kind.IMAGES:
+                return None
+            self._shared.files.admit(decode_images(body))
+
+    def _message(self) -> tuple[int, bytes] | None:
+        pending = self._pending
+        while True:
+            if len(pending) >= HEADER.size:
+                kind, _, length = HEADER.unpack_from(pending)
+                if length > REQUEST_BYTES_MAX:
+                    return None
+                end = HEADER.size + length
+                if len(pending) >= end:
+                    body = bytes(memoryview(pending)[HEADER.size : end])
+                    del pending[:end]
+                    return kind, body
+            more = self._socket.recv(_RECEIVE_BYTES)
+            if not more:
+                return None
+            pending += more
 
     def _serve(self, request: Request) -> None:
         statement = Statement(self._shared, self._cursor, request)

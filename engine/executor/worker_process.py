@@ -188,7 +188,9 @@ class WorkerProcess:
             socket.send_fds(self._control, [CONTROL.pack(Control.OPEN, number, 0)], [theirs.fileno()])
         mine.setblocking(False)
         loop = asyncio.get_running_loop()
-        _, channel = await loop.create_unix_connection(lambda: Channel(number, self._channel_ended), sock=mine)
+        _, channel = await loop.create_unix_connection(
+            lambda: Channel(number, self._channel_ended, mine.dup()), sock=mine
+        )
         self._channels.add(channel)
         return channel
 

@@ -78,6 +78,12 @@ class RememberingAudit:
             raise AuditUnavailable("The audit cannot take a record.")
         self.intents.append(intent)
 
+    def admit(self, intent: QueryIntent, may_run: Any, refused: Any) -> None:
+        if self.broken:
+            raise AuditUnavailable("The audit cannot take a record.")
+        self.intents.append(intent)
+        may_run()
+
     def outcome(self, outcome: QueryOutcome) -> None:
         assert any(intent.query_id == outcome.query_id for intent in self.intents)
         self.outcomes.append(outcome)
@@ -186,7 +192,10 @@ class FakeExecutor:
     async def describe(self, governed: Governed, parameter_oids: Sequence[int]) -> tuple[ResultColumn, ...]:
         return (ResultColumn("n", "INTEGER", INT4, 4, -1),)
 
-    async def run(self, governed: Governed, *, parameters: Any, formats: Any, **_: Any) -> FakeExecution:
+    async def run(self, governed: Governed, *, parameters: Any, formats: Any, gate: Any, **_: Any) -> FakeExecution:
+        leave: list[bool] = []
+        gate(lambda: leave.append(True), lambda _: None)
+        assert leave
         return FakeExecution(self, governed.sql(str), formats, [p.data for p in parameters])
 
 
