@@ -18,7 +18,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestValidationError,
 )
 
-from governance.admin_event import Actor, Attribution
+from governance.admin_event import INSTALLATION, Actor, Attribution
 from governance.errors import InvalidRequest, NotFound, PermissionRefused, Refusal, TooManyRequests
 from governance.permissions import Endpoint, Entry, decide, endpoint_for
 from governance.ports import Clock, ControlStore, QueryAuditSearch, SecretBox
@@ -29,6 +29,7 @@ from lambdas.control_plane import (
     environments,
     encryption_keys,
     identity,
+    invitations,
     keys,
     nodes,
     organizations,
@@ -43,7 +44,7 @@ from lambdas.control_plane import (
 )
 from lambdas.control_plane.answers import InternalError, error_answer, invalid
 from lambdas.control_plane.authenticate import Doorkeeper
-from lambdas.control_plane.caller import HOME_ENVIRONMENT, Caller, NodeIdentity, actor_of, node_name
+from lambdas.control_plane.caller import HOME_ENVIRONMENT, Caller, Guest, NodeIdentity, actor_of, node_name
 from lambdas.control_plane.desk import Desk, Visit
 from lambdas.control_plane.once import Repeated, need_first, noted, replayed, wanted
 from lambdas.control_plane.rates import Meter, RateExceeded, Rates, Standing, source_name
@@ -54,7 +55,7 @@ from lambdas.control_plane.revisions import etag_of, subject_of
 _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
-    identity, organizations, owners, environments, users, schemas, keys, elevations, policies, policy_drafts, policy_history,
+    identity, organizations, owners, environments, users, invitations, schemas, keys, elevations, policies, policy_drafts, policy_history,
     views, audit, nodes, webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""
@@ -114,6 +115,8 @@ class ControlPlane:
             caller, standing = self._caller(request, endpoint)
             told |= standing.headers()
             return self._visit(caller, request, endpoint, named, context)
+        else:
+            self.desk.seat(Visit(Guest(self._attribution(INSTALLATION, request))))
         return self._app.resolve(request.event(), context)
 
     def _visit(

@@ -6,7 +6,6 @@ records of key and user are read anew for every request, so a revocation counts 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import hmac
 import ipaddress
@@ -21,6 +20,7 @@ from governance.errors import AuthenticationFailed, TooManyRequests
 from governance.ports import ControlStore
 from governance.register import KeyRecord, Organization, UserRecord
 from governance.timestamp import stamp
+from lambdas.control_plane.caller import as_lent
 from lambdas.control_plane.rates import source_name
 
 REMEMBER = timedelta(seconds=60)
@@ -91,9 +91,7 @@ class Doorkeeper:
             raise _failed("user gone or suspended")
         if organization is None or organization.status != "active":
             raise _failed("organization gone or suspended")
-        if key.role is not None:
-            user = dataclasses.replace(user, role=key.role)  # lent to him through this key
-        return user, key, organization
+        return as_lent(user, key), key, organization
 
     def _verified(self, key: KeyRecord | None, token: str, source_ip: str, now: datetime) -> bool:
         digest = hmac.new(self._secret, token.encode(), hashlib.sha256).digest()

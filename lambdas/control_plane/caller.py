@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
-from governance.admin_event import Actor, Attribution
+from governance.admin_event import INSTALLATION, Actor, Attribution
 from governance.errors import NotFound, PermissionRefused
 from governance.permissions import effective_scopes, outranks, reaches_all
 from governance.policies import SHARED
@@ -24,6 +25,12 @@ class Caller:
     key: KeyRecord
     organization: Organization
     attribution: Attribution
+
+    @classmethod
+    def again(cls, user: UserRecord, key: KeyRecord, organization: Organization) -> Caller:
+        """Who called earlier, as he would stand now: to look anew at what he set going. He changes nothing."""
+        key = dataclasses.replace(key, grace_until="")  # a key that gave way to its successor is looked at as before
+        return cls(as_lent(user, key), key, organization, Attribution(INSTALLATION, ""))
 
     @property
     def scopes(self) -> frozenset[Scope]:
@@ -65,6 +72,18 @@ class Caller:
 def actor_of(user: UserRecord, key: KeyRecord) -> Actor:
     """The user and key as the chain names them."""
     return Actor(user_id=user.id, organization=user.organization, role=user.role.value, key_id=key.id)
+
+
+def as_lent(user: UserRecord, key: KeyRecord) -> UserRecord:
+    """The user in the role that he has through this key."""
+    return user if key.role is None else dataclasses.replace(user, role=key.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Somebody without a key, at an endpoint that is open to anyone. He changes nothing in his own name."""
+
+    attribution: Attribution
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
+from governance.admin_event import Actor
 from governance.errors import AuthenticationFailed, Conflict, NotFound
 from governance.idempotency import IdempotentAnswer
 from governance.ports import Change, Clock, ControlReader, ControlStore, QueryAuditSearch, SecretBox
 from governance.register import Environment, Organization
 from governance.timestamp import stamp
 from governance.webhook_outbox import telling
-from lambdas.control_plane.caller import Caller, NodeIdentity, hidden
+from lambdas.control_plane.caller import Caller, Guest, NodeIdentity, hidden
 from lambdas.control_plane.once import need_first
 from lambdas.control_plane.revisions import Subject, etag_of, need_match
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 class Visit:
     """One request at the desk."""
 
-    present: Caller | NodeIdentity
+    present: Caller | Guest | NodeIdentity
     if_match: str = ""
     subject: Subject | None = None
     """The record the request is about."""
@@ -59,7 +60,7 @@ class Desk:
         self._visit.set(visit)
 
     @property
-    def _present(self) -> Caller | NodeIdentity | None:
+    def _present(self) -> Caller | Guest | NodeIdentity | None:
         visit = self._visit.get()
         return visit.present if visit else None
 
@@ -95,7 +96,7 @@ class Desk:
             Repeated, KeyReused: of the Idempotency-Key.
         """
         visit = self._visit.get()
-        if visit is None:
+        if visit is None or isinstance(visit.present, Guest):
             raise AuthenticationFailed("Authentication failed.", reason="a change by nobody")
         now, made = self.now(), ""
 
@@ -115,6 +116,14 @@ class Desk:
         visit.carried_out = True
         visit.etag = made or visit.etag
         return result
+
+    def change_as(self, actor: Actor, decide: Callable[[ControlReader], Change[T]]) -> T:
+        """Change the register for a guest, who by what he knows acts as `actor`."""
+        present = self._present
+        if not isinstance(present, Guest):
+            raise AuthenticationFailed("Authentication failed.", reason="no guest at the desk")
+        attribution = dataclasses.replace(present.attribution, actor=actor)
+        return self.store.change(attribution, telling(attribution, decide))
 
 
 def _etag(change: Change[T], subject: Subject | None) -> str:

@@ -25,6 +25,7 @@ from governance.register import Environment, KeyRecord, Observation, UserRecord
 from governance.roles import Role
 from governance.scopes import Scope, expand
 from governance.timestamp import stamp
+from governance.webhook_outbox import telling
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment
 from lambdas.control_plane.endings import grant_over
@@ -244,7 +245,8 @@ def end_elapsed(store: ControlStore, clock: Clock) -> int:
             events=tuple(elevation_event(old, new) for old, new in steps),
         )
 
-    return store.change(Attribution(INSTALLATION, now), decide)
+    attribution = Attribution(INSTALLATION, now)
+    return store.change(attribution, telling(attribution, decide))
 
 
 def lent_key(grant: Elevation, asked_with: KeyRecord, key_id: str, now: str) -> KeyRecord:

@@ -62,10 +62,10 @@ def test_w3_1_only_an_owner_makes_an_admin_and_nobody_a_second_owner(api: Api) -
     assert api.refused(403, "POST", "/v1/users", {"email": "e@acme.example", "role": "admin"}, key=adam)
     assert api.refused(403, "POST", "/v1/users", {"email": "e@acme.example", "role": "owner"}, key=adam)
     assert api.refused(403, "POST", "/v1/users", {"email": "e@acme.example", "role": "owner"})
-    api.ok("POST", "/v1/users", {"email": "e@acme.example", "role": "analyst"}, key=adam)
-    assert api.refused(403, "PATCH", "/v1/users/e@acme.example", {"role": "admin"}, key=adam)
-    api.ok("PATCH", "/v1/users/e@acme.example", {"role": "admin"})
-    assert api.refused(403, "DELETE", "/v1/users/e@acme.example", key=adam)
+    made = api.ok("POST", "/v1/users", {"email": "e@acme.example", "role": "analyst"}, key=adam)["id"]
+    assert api.refused(403, "PATCH", f"/v1/users/{made}", {"role": "admin"}, key=adam)
+    api.ok("PATCH", f"/v1/users/{made}", {"role": "admin"})
+    assert api.refused(403, "DELETE", f"/v1/users/{made}", key=adam)
     globex_owner(api)
     second = {"email": "two@globex.example", "role": "owner", "organization": "2"}
     assert api.refused(409, "POST", "/v1/users", second) == "conflict"
@@ -175,3 +175,67 @@ def test_a_list_is_paged_to_its_end_without_gap_or_repeat(api: Api) -> None:
     assert api.refused(422, "GET", "/v1/users", cursor="%%%") == "invalid_request"
     assert api.refused(422, "GET", "/v1/users", limit="0") == "invalid_request"
     assert api.refused(422, "GET", "/v1/users", limit="1001") == "invalid_request"
+
+
+def test_h14_whether_an_address_is_known_elsewhere_cannot_be_learned(api: Api) -> None:
+    gus = globex_owner(api)
+    api.user("ana@acme.example", "analyst")
+    known = api.call("POST", "/v1/users", {"email": "ana@acme.example", "role": "analyst"}, key=gus)
+    unknown = api.call("POST", "/v1/users", {"email": "zoe@acme.example", "role": "analyst"}, key=gus)
+    assert (known.status, unknown.status) == (201, 201)
+    assert known.body["id"] == "2:ana@acme.example"
+    assert unknown.body["id"] == "2:zoe@acme.example"
+    api.ok("PATCH", "/v1/users/2:zoe@acme.example", {"email": "olga@acme.example"}, key=gus)
+    for name in ("ana@acme.example", "emp-7", "1:x"):
+        body = {"email": f"new{len(api.answers)}@x.example", "role": "analyst", "id": name}
+        assert api.refused(403, "POST", "/v1/users", body, key=gus) == "permission_denied"
+    own = {"email": "emp@globex.example", "role": "analyst", "id": "2:emp-7"}
+    assert api.ok("POST", "/v1/users", own, key=gus)["id"] == "2:emp-7"
+    again = {"email": "ANA@acme.example", "role": "developer"}
+    assert api.refused(409, "POST", "/v1/users", again, key=gus) == "conflict"
+    keys = "/v1/environments/production/keys"
+    made = api.ok("POST", keys, {"name": "a", "user": "ana@acme.example", "scopes": ["read_only"]}, key=gus)
+    assert made["user_id"] == "2:ana@acme.example"
+
+
+def test_w3_1_an_organization_is_handed_over_in_one_step_and_has_one_owner_before_and_after(api: Api) -> None:
+    gus = globex_owner(api)
+    body = {"email": "hana@globex.example", "role": "analyst"}
+    hana = api.ok("POST", "/v1/users", body, key=gus)["id"]
+    eve = str(api.key_for(api.user("eve@globex.example", "admin", "2"), "admin", "orgs:manage")["key"])
+    owner = "/v1/organizations/2/owner"
+    assert api.refused(403, "POST", owner, {"user": hana}, key=eve) == "permission_denied"
+    assert api.refused(404, "POST", owner, {"user": "olga@acme.example"}, key=gus) == "not_found"
+    assert api.refused(404, "POST", "/v1/organizations/1/owner", {"user": hana}, key=gus) == "not_found"
+    assert api.refused(409, "POST", owner, {"user": "gus@globex.example"}, key=gus) == "conflict"
+    before = len(api.events())
+    done = api.ok("POST", owner, {"user": "HANA@globex.example"}, key=gus)
+    assert done == {"organization": "2", "owner": hana, "former_owner": "gus@globex.example"}
+    roles = {u["id"]: u["role"] for u in api.ok("GET", "/v1/users", organization="2")["items"]}
+    assert (roles[hana], roles["gus@globex.example"]) == ("owner", "admin")
+    assert [e["type"] for e in api.events()[before:]] == ["user.role_changed"] * 2
+    assert api.refused(403, "POST", owner, {"user": "gus@globex.example"}, key=gus) == "permission_denied"
+    robot = api.user("robot@globex.example", "service_account", "2")
+    api.ok("PATCH", f"/v1/users/{robot}", {"status": "suspended"})
+    assert api.refused(409, "POST", owner, {"user": robot}) == "conflict"
+    assert api.ok("POST", owner, {"user": "eve@globex.example"})["former_owner"] == hana
+
+
+def test_staging_is_set_up_by_the_operators_owner_and_has_keys_of_its_own(api: Api) -> None:
+    gus = globex_owner(api)
+    staging = "/v1/environments/staging"
+    assert api.refused(403, "PUT", staging, {}, key=gus) == "permission_denied"
+    assert api.refused(422, "PUT", "/v1/environments/lab", {}) == "invalid_request"
+    assert api.refused(422, "PUT", staging, {"statement_timeout_ms": 1}) == "invalid_request"
+    made = api.ok("PUT", staging, {"statement_timeout_ms": 60_000, "retention_days": 30})
+    assert (made["statement_timeout_ms"], made["retention_days"], made["result_rows_max"]) == (60_000, 30, 0)
+    assert api.ok("PUT", staging, {"result_rows_max": 5})["statement_timeout_ms"] == 60_000
+    assert [e["name"] for e in api.ok("GET", "/v1/environments")["items"]] == ["production", "staging"]
+    key = api.ok("POST", f"{staging}/keys", {"name": "s", "user": "olga@acme.example", "scopes": ["admin"]})["key"]
+    assert key.startswith("hd_test_")
+    assert [e["name"] for e in api.ok("GET", "/v1/environments", key=key)["items"]] == ["staging"]
+    events = api.ok("GET", f"{staging}/audit/admin", order="oldest")["items"]
+    assert [e["type"] for e in events] == ["environment.updated", "environment.updated", "key.created"]
+    assert events[0]["before"] is None
+    book = api.node("GET", "/v1/nodes/rulebook", environment="staging").body
+    assert book.get("rulebook", book)["environment"] == "staging"
