@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import aws_cdk as cdk
@@ -13,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_app.bells import Schedules
 from cdk_app.function_settings import environment_of
 from cdk_app.keys import KeyRing, Roles
 from cdk_app.permissions import Things, statements_of, things_of
@@ -56,13 +58,7 @@ class FunctionsStack(cdk.Stack):
         self._queue_key = kms.Key.from_key_arn(self, "QueuesKey", keys.queues.key_arn)
         self._things = things_of(
             deployment,
-            {
-                "control": keys.control.key_arn,
-                "audit": keys.audit.key_arn,
-                "signing": keys.signing.key_arn,
-                "signals": keys.signals.key_arn,
-                "queues": keys.queues.key_arn,
-            },
+            {field.name: getattr(keys, field.name).key_arn for field in dataclasses.fields(keys)},
         )
         self._code = lambda_.Code.from_asset(str(software.functions))
         self._layer = lambda_.LayerVersion(
@@ -75,9 +71,17 @@ class FunctionsStack(cdk.Stack):
             description="Locked libraries of requirements.lock",
         )
         self.dead_letters: dict[str, sqs.Queue] = {}
-        self.functions: Mapping[str, lambda_.Function] = {
-            employee.room: self._function(employee) for employee in staff_of(deployment)
-        }
+        staff = staff_of(deployment)
+        self.functions: Mapping[str, lambda_.Function] = {employee.room: self._function(employee) for employee in staff}
+        Schedules(
+            self,
+            "Schedules",
+            staff=staff,
+            functions=self.functions,
+            dead_letters=self.dead_letters,
+            queues_key_arn=keys.queues.key_arn,
+            deployment=deployment,
+        )
 
     def _function(self, employee: Employee) -> lambda_.Function:
         title = "".join(part.capitalize() for part in employee.room.split("_"))

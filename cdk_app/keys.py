@@ -237,7 +237,7 @@ class KeysStack(cdk.Stack):
                 # S3 asks KMS as the caller. The node's own policy has no such right (W6.4): it stands here.
                 *self._by_service("NodesWriteThroughS3", "s3", [node], ["kms:GenerateDataKey"], **context),
                 *self._by_service(
-                    "ManifestsThroughS3", "s3", self._who(Use.AUDIT_WRITE), ["kms:GenerateDataKey"], **context
+                    "ManifestsThroughS3", "s3", self._who(Use.MANIFESTS), ["kms:GenerateDataKey"], **context
                 ),
                 *self._by_service("ReadersThroughS3", "s3", self._who(Use.AUDIT_READ), ["kms:Decrypt"], **context),
                 # Auditors read with policies of their own, through S3 only.
@@ -262,7 +262,8 @@ class KeysStack(cdk.Stack):
                 *self._by_service("Tables", "dynamodb", self._who(Use.TABLES), ["kms:Decrypt", "kms:DescribeKey"]),
                 *self._by_service("BackupsOfTables", "dynamodb", [iam.ArnPrincipal(self.roles.backup.role_arn)], grant),
                 *self._who_statement("SettingsOfFunctions", None, ["kms:Decrypt"]),
-                *self._who_statement("SecretsOfWebhooks", Use.WEBHOOK_SECRETS, ["kms:Encrypt", "kms:Decrypt"]),
+                *self._who_statement("SealSecretsOfWebhooks", Use.SEAL_SECRETS, ["kms:Encrypt"]),
+                *self._who_statement("OpenSecretsOfWebhooks", Use.OPEN_SECRETS, ["kms:Decrypt"]),
                 iam.PolicyStatement(
                     sid="Logs",
                     principals=[iam.ServicePrincipal(f"logs.{self._here}.amazonaws.com")],

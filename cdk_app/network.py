@@ -141,6 +141,8 @@ class NetworkStack(cdk.Stack):
         doors.nodes.add_egress_rule(s3, ec2.Port.tcp(HTTPS), "S3 by the gateway endpoint (W1.4)")
         doors.functions.add_egress_rule(s3, ec2.Port.tcp(HTTPS), "S3 by the gateway endpoint")
         doors.functions.add_egress_rule(dynamodb, ec2.Port.tcp(HTTPS), "DynamoDB by the gateway endpoint")
+        for cidr in network.webhook_cidrs:
+            doors.functions.add_egress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(HTTPS), "receivers of webhooks")
         self._between(doors.nodes, doors.endpoints, HTTPS, "KMS and Systems Manager")
         self._between(doors.functions, doors.endpoints, HTTPS, "AWS services")
         self._between(doors.nodes, doors.control_link, NODE_PORT, "rulebook and figures, by PrivateLink")

@@ -23,6 +23,8 @@ class Things:
     signing_key: str
     signals_key: str
     queues_key: str
+    rotated: tuple[tuple[str, str], ...]
+    """Our names of the symmetric keys, and their ARNs."""
     alarms: str
 
 
@@ -37,6 +39,7 @@ def things_of(deployment: Deployment, key_arns: Mapping[str, str]) -> Things:
         signing_key=key_arns["signing"],
         signals_key=key_arns["signals"],
         queues_key=key_arns["queues"],
+        rotated=tuple((name, arn) for name, arn in key_arns.items() if name != "signing"),
         alarms=f"arn:aws:sns:{here}:{deployment.name('alarms')}",
     )
 
@@ -82,7 +85,7 @@ def _audit_read(things: Things) -> list[iam.PolicyStatement]:
     ]
 
 
-def _audit_write(things: Things) -> list[iam.PolicyStatement]:
+def _manifests(things: Things) -> list[iam.PolicyStatement]:
     return [
         _allow(
             "AddManifestsAndCheckpoints",
@@ -98,8 +101,22 @@ def _sign(things: Things) -> list[iam.PolicyStatement]:
     return [_allow("Sign", ["kms:Sign", "kms:GetPublicKey"], things.signing_key)]
 
 
-def _webhook_secrets(things: Things) -> list[iam.PolicyStatement]:
-    return [_allow("SecretsOfWebhooks", ["kms:Encrypt", "kms:Decrypt"], things.control_key)]
+def _seal_secrets(things: Things) -> list[iam.PolicyStatement]:
+    return [_allow("SealSecretsOfWebhooks", ["kms:Encrypt"], things.control_key)]
+
+
+def _open_secrets(things: Things) -> list[iam.PolicyStatement]:
+    return [_allow("OpenSecretsOfWebhooks", ["kms:Decrypt"], things.control_key)]
+
+
+def _rotate_keys(things: Things) -> list[iam.PolicyStatement]:
+    return [
+        _allow(
+            "RotateKeys",
+            ["kms:GetKeyRotationStatus", "kms:ListKeyRotations", "kms:RotateKeyOnDemand"],
+            *(arn for _, arn in things.rotated),
+        )
+    ]
 
 
 def _alarm(things: Things) -> list[iam.PolicyStatement]:
@@ -109,16 +126,13 @@ def _alarm(things: Things) -> list[iam.PolicyStatement]:
     ]
 
 
-def _figures(_things: Things) -> list[iam.PolicyStatement]:
-    return [_allow("Figures", ["cloudwatch:PutMetricData"], "*", StringEquals={"cloudwatch:namespace": "HatiData"})]
-
-
 _STATEMENTS = {
     Use.TABLES: _tables,
     Use.AUDIT_READ: _audit_read,
-    Use.AUDIT_WRITE: _audit_write,
+    Use.MANIFESTS: _manifests,
     Use.SIGN: _sign,
-    Use.WEBHOOK_SECRETS: _webhook_secrets,
+    Use.SEAL_SECRETS: _seal_secrets,
+    Use.OPEN_SECRETS: _open_secrets,
+    Use.ROTATE_KEYS: _rotate_keys,
     Use.ALARM: _alarm,
-    Use.FIGURES: _figures,
 }

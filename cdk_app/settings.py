@@ -92,6 +92,11 @@ class Network:
     """The existing VPC's range."""
     subnet_ids: tuple[str, ...] = ()
     route_table_ids: tuple[str, ...] = ()
+    webhook_cidrs: tuple[str, ...] = ()
+    """Private networks in which webhooks' receivers listen on port 443."""
+    webhooks_outside: bool = False
+    """Deliver webhooks from outside the VPC, to public addresses: the one function that then runs there holds no data
+    of the lake or the audit. Without this and without `webhook_cidrs` webhooks wait and are not delivered."""
     client_principals: tuple[str, ...] = ()
     """ARNs that may connect to the endpoint service on 5439 from other VPCs."""
 
@@ -106,6 +111,11 @@ class Network:
                     raise _wrong(f"network.{label}", "a network wider than /8 is no allow-list")
         for label in ("s3_prefix_list", "dynamodb_prefix_list"):
             _match(re.compile(r"\Apl-[0-9a-f]{8,17}\Z"), getattr(self, label), f"network.{label}", "write it as pl-...")
+        for cidr in self.webhook_cidrs:
+            if not _cidr("network.webhook_cidrs", cidr).is_private:
+                raise _wrong("network.webhook_cidrs", "private networks; for public receivers set webhooks_outside")
+        if self.webhook_cidrs and self.webhooks_outside:
+            raise _wrong("network.webhooks_outside", "receivers are either inside or outside")
         if not 16 <= _cidr("network.cidr", self.cidr).prefixlen <= 24:
             raise _wrong("network.cidr", "a VPC is between /16 and /24 here")
         given = (bool(self.vpc_id), bool(self.vpc_cidr), bool(self.subnet_ids), bool(self.route_table_ids))
@@ -327,6 +337,8 @@ def _part(table: str, kind: type[S], values: Any) -> S:
 def _value(label: str, kind: str, value: Any) -> Any:
     match kind:
         case "str" if isinstance(value, str):
+            return value
+        case "bool" if isinstance(value, bool):
             return value
         case "int" if isinstance(value, int) and not isinstance(value, bool):
             return value

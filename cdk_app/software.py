@@ -10,7 +10,7 @@ from governance.errors import InvalidRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
-FUNCTION_ROOMS = ("governance", "aws", "lambdas")
+FUNCTION_ROOMS = ("governance", "aws", "local", "lambdas")
 NODE_ROOMS = ("governance", "aws", "local", "engine")
 FUNCTIONS_LOCK = ROOT / "cdk_app" / "functions.lock"
 NODE_LOCK = ROOT / "cdk_app" / "node.lock"
