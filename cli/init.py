@@ -16,6 +16,7 @@ from local.clock import SystemClock
 from local.control_store import SqliteControlStore
 from local.home import Home, HomeSettings
 from local.mask_key import make_mask_key
+from local.signing import ensure_public_key
 
 
 def prepare_home(
@@ -40,6 +41,7 @@ def prepare_home(
     home = Home.create(path, HomeSettings(organization_id, organization_name, environment, tls_names))
     try:
         ensure_certificates(home.tls_path, names=tls_names, now=clock.now())
+        ensure_public_key(home.store_path.parent, home.tls_path)
         mask_key_id = make_mask_key(home.node_path)
         store = SqliteControlStore(home.store_path)
         try:

@@ -20,6 +20,7 @@ from governance.errors import Conflict
 from local.certificates import ensure_certificates
 from local.clock import SystemClock
 from local.home import Home, RunningParts
+from local.signing import ensure_public_key
 
 if TYPE_CHECKING:
     from engine.node import NodeAddress
@@ -58,6 +59,7 @@ def serve(
     settings = ServeSettings(data, port, control_port, metrics_port, listen, tuple(proxy_from or ()))
     with _only_one(opened):
         ensure_certificates(opened.tls_path, names=opened.settings().tls_names, now=SystemClock().now())
+        ensure_public_key(opened.store_path.parent, opened.tls_path)
         try:
             uvloop.run(serve_home(opened, settings))
         except OSError as error:

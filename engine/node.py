@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from engine.admission import Admission
 from engine.audit import AuditSettings, QueryAudit
@@ -36,10 +37,12 @@ from engine.session_ports import Desk
 from engine.settings import NodeSettings
 from engine.status_page import StatusPage
 from engine.tls import client_context, server_context
+from governance.errors import InvalidRequest
 from governance.ports import AuditStore, Clock
 from governance.principals import Principal
 from governance.redaction import redact
 from governance.rulebook import Rulebook
+from governance.signatures import Verify, verifier
 
 _LOG = logging.getLogger("hatidata.node")
 _VIEWS_MAX = 512
@@ -68,6 +71,21 @@ def _cached_redact(text: str) -> str:
     return _remembered_redact(text) if len(text) <= _TEXT_CHARS_CACHED_MAX else redact(text)
 
 
+def _signature_check(path: Path) -> Verify:
+    """What checks rulebooks: the public key of this installation.
+
+    Raises:
+        InvalidRequest: it is missing, or no key; nothing would ever be believed.
+    """
+    try:
+        return verifier(path.read_bytes())
+    except OSError:
+        raise InvalidRequest(
+            "The key that rulebooks are checked with is missing.",
+            advice="`signing.pub` belongs beside the node's certificates; `hatidata serve` lays it there.",
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
     """Where a started node listens."""
@@ -79,9 +97,7 @@ class NodeAddress:
 class Node:
     """Everything between port 5439 and the lake."""
 
-    def __init__(
-        self, settings: NodeSettings, audit_store: AuditStore, clock: Clock, *, mask_key: bytes = b""
-    ) -> None:
+    def __init__(self, settings: NodeSettings, audit_store: AuditStore, clock: Clock, *, mask_key: bytes = b"") -> None:
         self._settings = settings
         self.name = f"node-{secrets.token_hex(4)}"
         tls, own = settings.tls_dir, settings.node_dir
@@ -93,7 +109,8 @@ class Node:
         )
         self.keeper = RulebookKeeper(
             self._link, own / "rulebook.json",
-            environment=settings.environment, clock=clock, poll_s=settings.rulebook_poll_s,
+            environment=settings.environment, clock=clock, verify=_signature_check(tls / "signing.pub"),
+            poll_s=settings.rulebook_poll_s, wait_s=settings.rulebook_wait_s,
         )  # fmt: skip
         store = ObjectStore(settings.data)
         self._cache = BlockCache(CacheSettings(settings.cache_dir / "cache", settings.cache_bytes_max), store)

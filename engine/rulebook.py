@@ -1,29 +1,33 @@
-"""The node's copy of the law: polled, checked, swapped atomically, kept in the home, and refused when it is old.
+"""The node's copy of the law: polled, its signature checked, swapped atomically, kept in the home, refused when old.
 
 Seam: `GET /v1/nodes/rulebook` over mutual TLS (ARCHITECTURE.md). A control plane that is down is survived until the
-rulebook is older than `Limits.rulebook_age_max_s` (house rule 3: missing or too old refuses everything).
+last signed word that the rulebook is the law is older than `Limits.rulebook_age_max_s` (house rule 3: missing or too
+old refuses everything). What is kept on the volume is believed by its signature and its signed moment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.control_link import ControlLink, ControlLinkFailed
+from engine.control_link import ControlLink, ControlLinkFailed, RulebookAnswer
 from governance import rulebook as format_
+from governance.bundle import Manifest, from_header, to_header
 from governance.errors import InvalidRequest, RulebookUnavailable
 from governance.ports import Clock
 from governance.rulebook import Key, Rulebook
+from governance.signatures import Verify
+from governance.timestamp import parse
 
 _LOG = logging.getLogger("hatidata.node")
+_KEEP_EVERY_S = 10.0
+"""How often the word that nothing changed is written down."""
 _ADVICE = "Look at the control plane's health; queries go on by themselves when it answers again."
 
 
@@ -37,25 +41,31 @@ class RulebookKeeper:
         *,
         environment: str,
         clock: Clock,
+        verify: Verify,
         poll_s: float = 1.0,
+        wait_s: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = link
         self._path = path
         self._environment = environment
         self._clock = clock
+        self._verify = verify
         self._poll_s = poll_s
+        self._wait_s = wait_s
         self._monotonic = monotonic
         self._rulebook: Rulebook | None = None
         self._keys: dict[str, Key] = {}
         self._etag = ""
+        self._manifest: Manifest | None = None
         self._confirmed_at = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._kept_at = float("-inf")
+        self._tasks: list[asyncio.Task[None]] = []
         self._polled = asyncio.Event()
         self.on_change: list[Callable[[Rulebook], None]] = []
         """Called after each swap, in the loop's thread; must not raise."""
         self.on_poll: list[Callable[[], None]] = []
-        """Called after each round, whatever came of it."""
+        """Called at least every `poll_s`, whatever came of a round."""
         self.failures = 0
         """Polls that failed in a row."""
 
@@ -98,14 +108,16 @@ class RulebookKeeper:
     async def start(self) -> None:
         """Take the kept rulebook up, if any, and begin to poll."""
         self._restore()
-        self._task = asyncio.create_task(self._poll(), name="rulebook")
+        self._tasks.append(asyncio.create_task(self._poll(), name="rulebook"))
+        if self._wait_s:
+            self._tasks.append(asyncio.create_task(self._tick(), name="rulebook listeners"))
 
     async def stop(self) -> None:
         """Stop polling."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
 
     async def settled(self) -> None:
         """Wait for the first round to end."""
@@ -123,36 +135,66 @@ class RulebookKeeper:
                         "rulebook not refreshed (%s), failures in a row: %d", type(error).__name__, self.failures
                     )
             self._polled.set()
-            for listener in self.on_poll:
-                listener()
+            self._tell()
             await asyncio.sleep(self._poll_s)
+
+    async def _tick(self) -> None:
+        """Listeners do not wait for a long poll to end."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.on_poll:
+            listener()
 
     async def refresh(self) -> None:
         """One poll.
 
         Raises:
             ControlLinkFailed: no answer, or not one that is understood.
-            InvalidRequest: not a rulebook, or one of another environment, or an older one.
+            InvalidRequest: not signed as it should be, not a rulebook, another environment's, or an older one.
         """
-        asked_at = self._monotonic()
-        answer = await self._link.rulebook(self._etag)
-        if answer is None:
-            if self._rulebook is not None:
-                self._confirmed_at = asked_at
-                self._persist_age()
+        answer = await self._link.rulebook(self._etag, self._wait_s)
+        manifest = self._checked(answer.manifest, answer.signature)
+        if answer.body is None:
+            if self._manifest is None or manifest.sha256 != self._manifest.sha256:
+                raise InvalidRequest("The control plane confirmed another rulebook than the one in force.")
+            self._confirm(manifest)
+            await asyncio.to_thread(self._keep, answer)
             return
-        rulebook = format_.decode(answer.body)
-        if rulebook.environment != self._environment:
-            raise InvalidRequest("The control plane sent another environment's rulebook.")
-        if self._rulebook is not None and rulebook.version < self._rulebook.version:
-            raise InvalidRequest("The control plane sent an older rulebook than the one in force.")
-        self._swap(rulebook, answer.etag, asked_at)
-        await asyncio.to_thread(self._persist, answer.body)  # after: who finds it in the home finds it in force
+        self._take(answer.body, manifest, answer.etag)
+        await asyncio.to_thread(self._keep, answer)  # after: who finds it in the home finds it in force
 
-    def _swap(self, rulebook: Rulebook, etag: str, confirmed_at: float) -> None:
+    def _checked(self, data: bytes, signature: bytes) -> Manifest:
+        """The manifest, when it is signed, ours, and not older than what is known.
+
+        Raises:
+            InvalidRequest: it is not.
+        """
+        if not data or not self._verify(data, signature):
+            raise InvalidRequest("The rulebook is not signed by this installation.", reason="signature does not hold")
+        manifest = Manifest.decode(data)
+        if manifest.environment != self._environment:
+            raise InvalidRequest("The control plane sent another environment's rulebook.")
+        if self._manifest is not None and manifest.version < self._manifest.version:
+            raise InvalidRequest("The control plane sent an older rulebook than the one in force.")
+        return manifest
+
+    def _take(self, body: bytes, manifest: Manifest, etag: str) -> None:
+        """Put a rulebook in force.
+
+        Raises:
+            InvalidRequest: not the one its manifest speaks of, or not one at all.
+        """
+        if not manifest.describes(body):
+            raise InvalidRequest("The rulebook is not the one its manifest speaks of.")
+        rulebook = replace(format_.decode(body), issued_at=manifest.issued_at)
+        if (rulebook.environment, rulebook.version) != (manifest.environment, manifest.version):
+            raise InvalidRequest("The rulebook is not the one its manifest speaks of.")
         changed = self._rulebook is None or rulebook.etag != self._rulebook.etag
         self._etag = etag
-        self._confirmed_at = confirmed_at
+        self._confirm(manifest)
         if not changed:
             return
         self._keys = {key.prefix: key for key in rulebook.keys}
@@ -160,36 +202,50 @@ class RulebookKeeper:
         for listener in self.on_change:
             listener(rulebook)
 
+    def _confirm(self, manifest: Manifest) -> None:
+        """The age counts from the signed moment; one to come counts as now, an older one takes nothing back."""
+        age_s = max(0.0, (self._clock.now() - parse(manifest.issued_at)).total_seconds())
+        first = self._manifest is None
+        self._confirmed_at = self._monotonic() - age_s if first else max(self._confirmed_at, self._monotonic() - age_s)
+        self._manifest = manifest
+
     # ------------------------------------------------------------ the kept copy
 
-    def _persist(self, body: bytes) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".new")
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+    @property
+    def _manifest_path(self) -> Path:
+        """Two lines of base64: the manifest last kept, and its signature."""
+        return self._path.with_suffix(".manifest")
 
-    def _persist_age(self) -> None:
-        """The file's time says when its content was last confirmed."""
+    def _keep(self, answer: RulebookAnswer) -> None:
+        now = self._monotonic()
+        if answer.body is None and now - self._kept_at < _KEEP_EVERY_S:
+            return
         with contextlib.suppress(OSError):
-            os.utime(self._path)
+            if answer.body is not None:
+                _replace(self._path, answer.body)
+            _replace(self._manifest_path, f"{to_header(answer.manifest)}\n{to_header(answer.signature)}\n".encode())
+            self._kept_at = now
 
     def _restore(self) -> None:
         try:
             body = self._path.read_bytes()
-            confirmed = datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
-            rulebook = format_.decode(body)
+            data, signature, _ = self._manifest_path.read_text("ascii").split("\n")
+            manifest = self._checked(from_header(data), from_header(signature))
+            self._take(body, manifest, "")
         except (FileNotFoundError, IsADirectoryError):
             return
-        except (OSError, InvalidRequest, json.JSONDecodeError):
-            _LOG.warning("the kept rulebook cannot be read; waiting for the control plane")
-            return
-        if rulebook.environment != self._environment:
-            return
-        age = max(0.0, (self._clock.now() - confirmed).total_seconds())
-        self._swap(replace(rulebook), "", self._monotonic() - age)
+        except (OSError, InvalidRequest, ValueError):
+            _LOG.warning("the kept rulebook is not one to go by; waiting for the control plane")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(f"{path.suffix}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -66,6 +66,8 @@ class NodeSettings:
     proxy_from: tuple[str, ...] = ()
     """Networks whose connections begin with a PROXY protocol version 2 header."""
     rulebook_poll_s: float = 1.0
+    rulebook_wait_s: float = 0.0
+    """How long the control plane may hold back its word that nothing changed (a long poll); 0: it answers at once."""
     drain_timeout_s: float = 20.0
     require_sandbox: bool = False
     audit_ship_s: float = 1.0
@@ -100,7 +102,7 @@ class NodeSettings:
 
     @property
     def tls_dir(self) -> Path:
-        """`ca.crt`, `server.crt`, `server.key`, `node.crt`, `node.key`."""
+        """`ca.crt`, `server.crt`, `server.key`, `node.crt`, `node.key`; and `signing.pub`, the rulebook's check."""
         return self.tls or self.home / "tls"
 
     @property

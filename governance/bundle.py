@@ -1,9 +1,9 @@
 """The bundle: a rulebook on its way to a node, with a signed manifest. Pure.
 
-The manifest is canonical JSON (`governance.chain.canonical`): whose rulebook it is, its version, when it was signed, how
-long it is and the SHA-256 of its bytes. It is signed anew with every answer, also when nothing changed: that is how a
-node knows, by signature and not by trust in what lies between, that its copy is still the law. The rulebook itself goes
-in parts, so that no answer is longer than a load balancer lets a function give.
+The manifest is canonical JSON (`governance.chain.canonical`): whose rulebook it is, its version, when it was signed,
+how long it is and the SHA-256 of its bytes. It is signed anew with every answer, also when nothing changed: that is how
+a node knows, by signature and not by trust in what lies between, that its copy is still the law. The rulebook itself
+goes in parts, so that no answer is longer than a load balancer lets a function give.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Manifest:
     issued_at: str
     """When this was signed: the rulebook was the law then."""
     sha256: str
-    bytes: int
+    size: int
+    """Bytes."""
     parts: int
 
     @classmethod
@@ -56,7 +57,7 @@ class Manifest:
                 "version": self.version,
                 "issued_at": self.issued_at,
                 "sha256": self.sha256,
-                "bytes": self.bytes,
+                "size": self.size,
                 "parts": self.parts,
             }
         )
@@ -70,20 +71,19 @@ class Manifest:
         """
         try:
             d = json.loads(data)
-            if (d.pop("v"), d.pop("kind")) != (VERSION, _KIND):
-                raise ValueError
+            known = (d.pop("v"), d.pop("kind")) == (VERSION, _KIND)
             manifest = cls(**d)
-            if manifest.encode() != data or not 0 <= manifest.bytes <= RULEBOOK_BYTES_MAX:
-                raise ValueError
-            if manifest.parts != max(1, -(-manifest.bytes // PART_BYTES)):
-                raise ValueError
+            known = known and manifest.encode() == data and 0 <= manifest.size <= RULEBOOK_BYTES_MAX
+            known = known and manifest.parts == max(1, -(-manifest.size // PART_BYTES))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-            raise InvalidRequest("This is no manifest of a rulebook.", advice="Upgrade the node.") from None
+            known, manifest = False, None
+        if not known or manifest is None:
+            raise InvalidRequest("This is no manifest of a rulebook.", advice="Upgrade the node.")
         return manifest
 
     def describes(self, body: bytes) -> bool:
         """Whether `body` is the rulebook it speaks of."""
-        return len(body) == self.bytes and hashlib.sha256(body).hexdigest() == self.sha256
+        return len(body) == self.size and hashlib.sha256(body).hexdigest() == self.sha256
 
 
 def split(body: bytes) -> list[bytes]:

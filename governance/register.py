@@ -23,6 +23,7 @@ from governance.quota import NO_QUOTA, OrganizationQuota, Quota
 from governance.roles import Role
 from governance.rulebook import Key, Limits, User
 from governance.scopes import Scope
+from governance.table_report import TableReportPart
 from governance.tables import Column, Table, TableName, fold
 from governance.webhook import KeyWarning, Webhook, WebhookDelivery, WebhookLog
 
@@ -356,14 +357,14 @@ Record = (
 
 Observation = (
     TableReport | NodeFigures | KeyUse | IdempotentAnswer | WebhookDelivery | WebhookLog | KeyWarning
-    | Elevation | Invitation
+    | Elevation | Invitation | TableReportPart
 )  # fmt: skip
 """What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
 
 
 _Noun = (
     OrganizationQuota | IdempotentAnswer | PolicyRecord | PolicyVersion | PolicyDraft | Webhook | WebhookDelivery
-    | WebhookLog | KeyWarning | Elevation | Invitation
+    | WebhookLog | KeyWarning | Elevation | Invitation | TableReportPart
 )  # fmt: skip
 _NOUNS: dict[str, type[_Noun]] = {noun.kind: noun for noun in get_args(_Noun)}
 """Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""

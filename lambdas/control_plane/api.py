@@ -21,7 +21,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
 from governance.admin_event import INSTALLATION, Actor, Attribution
 from governance.errors import InvalidRequest, NotFound, PermissionRefused, Refusal, TooManyRequests
 from governance.permissions import Endpoint, Entry, decide, endpoint_for
-from governance.ports import Clock, ControlStore, QueryAuditSearch, SecretBox
+from governance.ports import Clock, ControlStore, QueryAuditSearch, SecretBox, Signer
 from governance.timestamp import stamp
 from lambdas.control_plane import (
     audit,
@@ -72,8 +72,9 @@ class ControlPlane:
         queries: QueryAuditSearch | None = None,
         rates: Rates | None = None,
         secrets: SecretBox | None = None,
+        signer: Signer | None = None,
     ) -> None:
-        self.desk = Desk(store, clock, queries=queries, secrets=secrets)
+        self.desk = Desk(store, clock, queries=queries, secrets=secrets, signer=signer)
         self._doorkeeper = Doorkeeper()
         rates = rates or Rates()
         self._sources, self._keys = Meter(rates.per_source), Meter(rates.per_key)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from governance.admin_event import Actor
 from governance.errors import AuthenticationFailed, Conflict, NotFound
 from governance.idempotency import IdempotentAnswer
-from governance.ports import Change, Clock, ControlReader, ControlStore, QueryAuditSearch, SecretBox
+from governance.ports import Change, Clock, ControlReader, ControlStore, QueryAuditSearch, SecretBox, Signer
 from governance.register import Environment, Organization
 from governance.timestamp import stamp
 from governance.webhook_outbox import telling
@@ -48,11 +48,13 @@ class Desk:
         *,
         queries: QueryAuditSearch | None = None,
         secrets: SecretBox | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.queries = queries
         self.secrets = secrets
+        self.signer = signer
         self._visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 
     def seat(self, visit: Visit | None) -> None:

@@ -6,6 +6,7 @@ A node holds a certificate, not a key: it learns the rulebook, and tells which t
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
@@ -13,10 +14,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Que
 from pydantic import Field
 
 from governance.admin_event import AdminEvent, AdminEventType
-from governance.errors import NotFound
+from governance.bundle import MANIFEST_HEADER, PARTS_MAX, SIGNATURE_HEADER, to_header
+from governance.errors import InvalidRequest, NotFound, PreconditionFailed
 from governance.ports import Change, ControlReader
 from governance.register import Environment, KeyRecord, KeyUse, NodeFigures, TableReport
-from governance.rulebook import encode
+from governance.table_report import TableReportPart, part_id
 from governance.tables import Column, Table, TableName
 from governance.timestamp import parse, stamp
 from lambdas.control_plane.caller import HOME_ENVIRONMENT
@@ -37,6 +39,9 @@ from lambdas.control_plane.rulebook import Shelf
 from lambdas.control_plane.schemas import TableAnswer
 
 TABLES_MAX = 100_000
+REPORT_PARTS_MAX = 256
+REPORT_KEPT = timedelta(hours=1)
+"""How long the parts of a report wait for the others."""
 FIGURES_MAX = 256
 KEYS_USED_MAX = 10_000
 WAIT_S_MAX = 25.0
@@ -46,10 +51,14 @@ FigureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
 class TablesReport(Model):
-    """The tables of a node's lake, whole: it replaces the report before."""
+    """The tables of a node's lake, or one part of them; once the last part is there it replaces the report before."""
 
     environment: EnvironmentName
     tables: Annotated[list[TableAnswer], Field(max_length=TABLES_MAX)]
+    report: Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")] = "0"
+    """Names the report to which parts belong: a digest of it."""
+    part: Annotated[int, Field(ge=0, lt=REPORT_PARTS_MAX)] = 0
+    parts: Annotated[int, Field(ge=1, le=REPORT_PARTS_MAX)] = 1
 
 
 class FiguresReport(Model):
@@ -86,7 +95,7 @@ class CacheAnswer(Model):
 
 def register(app: ThreadedResolver, desk: Desk) -> None:
     """Add the routes."""
-    shelf = Shelf()
+    shelf = Shelf(desk.signer)
 
     @app.get(
         "/v1/nodes/rulebook",
@@ -97,16 +106,26 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     def rulebook(
         environment: Annotated[str, Query(pattern=ENVIRONMENT)] = HOME_ENVIRONMENT,
         wait_s: Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait this long for a change")] = 0.0,  # noqa: ARG001
+        part: Annotated[int, Query(ge=0, lt=PARTS_MAX, description="Which part of a long one")] = 0,
         if_none_match: Annotated[str, Header(alias="If-None-Match")] = "",
+        if_match: Annotated[str, Header(alias="If-Match", description="The ETag of part 0")] = "",
     ) -> Response[str]:
         desk.node  # noqa: B018  only for a node
         with desk.store.read() as reader:
-            book, etag = shelf.take(reader, environment, desk.now())
-        headers: dict[str, str | list[str]] = {"ETag": etag}
-        if etag in (tag.strip() for tag in if_none_match.split(",")):
+            book = shelf.take(reader, environment, desk.now())
+        headers: dict[str, str | list[str]] = {"ETag": book.etag}
+        if book.manifest:
+            headers |= {MANIFEST_HEADER: to_header(book.manifest), SIGNATURE_HEADER: to_header(book.signature)}
+        if book.etag in (tag.strip() for tag in if_none_match.split(",")):
             # A load balancer wants a body; the door of a 304 sends none.
             return Response(status_code=304, headers=headers, body="", compress=False)
-        return Response(status_code=200, content_type="application/json", headers=headers, body=encode(book).decode())
+        if if_match not in ("", book.etag):
+            raise PreconditionFailed("The rulebook changed meanwhile.", advice="Begin again with part 0.")
+        if part >= len(book.parts):
+            raise NotFound("The rulebook has fewer parts.", advice="Begin again with part 0.")
+        return Response(
+            status_code=200, content_type="application/json", headers=headers, body=book.parts[part].decode("ascii")
+        )
 
     @app.put("/v1/nodes/tables", tags=["nodes"], summary="Tell which tables there are")
     def report_tables(body: Annotated[TablesReport, Body()]) -> Noted:
@@ -119,7 +138,12 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             for table in body.tables
         )
         _known(desk, body.environment)
-        desk.store.observe(TableReport(body.environment, tables, desk.now()))
+        if body.part >= body.parts:
+            raise InvalidRequest("A report of so many parts has no such part.")
+        expires_at = stamp(desk.clock.now() + REPORT_KEPT)
+        part = TableReportPart(body.environment, body.report, body.part, tables, expires_at)
+        now = desk.now()
+        desk.change(lambda reader: _together(reader, part, body.parts, now))
         return Noted(noted=len(tables))
 
     @app.put("/v1/nodes/figures", tags=["nodes"], summary="Tell the node's figures")
@@ -171,6 +195,29 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             return Change(before + 1, puts=(new,), events=(event,))
 
         return CacheAnswer(cache_generation=desk.change(decide))
+
+
+def _together(reader: ControlReader, part: TableReportPart, parts: int, now: str) -> Change[None]:
+    """Keep a part; with the last one the whole report.
+
+    Raises:
+        InvalidRequest: more tables than a report may have.
+    """
+    whole: list[TableReportPart] = []
+    for number in range(parts):
+        each = (
+            part
+            if number == part.number
+            else reader.get(TableReportPart, part.environment, part_id(part.report, number))
+        )
+        if each is None or each.expires_at <= now:
+            return Change(None, observations=(part,))
+        whole.append(each)
+    tables = tuple(table for each in whole for table in each.tables)
+    if len(tables) > TABLES_MAX:
+        raise InvalidRequest(f"A report has at most {TABLES_MAX} tables.")
+    report = TableReport(part.environment, tables, now)
+    return Change(None, observations=(report,), forgets=tuple(each for each in whole if each is not part))
 
 
 def _known(desk: Desk, environment: str) -> None:

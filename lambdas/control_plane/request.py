@@ -6,6 +6,7 @@ import base64
 import binascii
 import ipaddress
 import secrets
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ def parse_request(event: Mapping[str, Any], request_id: str) -> Request:
         path=_path(str(event.get("path", ""))),
         headers=headers,
         query=_query(event),
-        body=_body(event),
+        body=_body(event, headers.get("content-encoding", "")),
         source_ip=_address(forwarded),
         request_id=request_id,
         certificate_subject=headers.get(CLIENT_CERTIFICATE_SUBJECT, ""),
@@ -110,17 +111,33 @@ def _query(event: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return query
 
 
-def _body(event: Mapping[str, Any]) -> str:
+def _body(event: Mapping[str, Any], encoding: str) -> str:
     body = event.get("body") or ""
     if len(body) > BODY_BYTES_MAX * 4 // 3 + 4:
         raise BodyTooLarge("The request's body is too large.", advice="Send at most 1 MiB.")
     try:
         data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+        if encoding.strip().lower() == "gzip":
+            data = _unzipped(data)
+        elif encoding.strip().lower() not in ("", "identity"):
+            raise InvalidRequest("The request's body is encoded in a way not known here.", advice="Use gzip or none.")
         if len(data) > BODY_BYTES_MAX:
             raise BodyTooLarge("The request's body is too large.", advice="Send at most 1 MiB.")
         return data.decode()
     except (binascii.Error, UnicodeError):
         raise InvalidRequest("The request's body is not UTF-8 text.") from None
+
+
+def _unzipped(data: bytes) -> bytes:
+    """At most one byte more than a body may have."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        out = stream.decompress(data, BODY_BYTES_MAX + 1)
+    except zlib.error:
+        raise InvalidRequest("The request's body is not gzip.") from None
+    if len(out) <= BODY_BYTES_MAX and (not stream.eof or stream.unused_data):
+        raise InvalidRequest("The request's body is not whole gzip.")
+    return out
 
 
 def _address(text: str) -> str:

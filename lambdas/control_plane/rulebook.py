@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from governance.errors import NotFound
+from governance.bundle import RULEBOOK_BYTES_MAX, Manifest, split
+from governance.errors import NotFound, StoreUnavailable
 from governance.policy_record import PolicyRecord
-from governance.ports import ControlReader
+from governance.ports import ControlReader, Signer
 from governance.register import (
     Environment,
     KeyRecord,
@@ -15,8 +19,11 @@ from governance.register import (
     UserRecord,
     ViewRecord,
 )
-from governance.rulebook import Rulebook
+from governance.rulebook import Rulebook, encode
 from lambdas.control_plane.desk import operator_of
+
+READS_MAX = 5
+"""How often the register is read over when it changed meanwhile."""
 
 
 def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
@@ -54,20 +61,57 @@ def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A rulebook as it goes to a node."""
+
+    etag: str
+    parts: tuple[bytes, ...]
+    manifest: bytes = b""
+    """Signed just now, or a moment ago; empty without a signer."""
+    signature: bytes = b""
+    signed_at: float = 0.0
+    """Monotonic seconds."""
+    version: int = 0
+
+
 class Shelf:
     """The last rulebook of each environment, kept until its version moves. Safe for threads: entries are whole."""
 
-    def __init__(self) -> None:
-        self._built: dict[str, tuple[Rulebook, str]] = {}
+    def __init__(self, signer: Signer | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._signer = signer
+        self._monotonic = monotonic
+        self._held: dict[str, Sealed] = {}
 
-    def take(self, reader: ControlReader, name: str, now: str) -> tuple[Rulebook, str]:
-        """The rulebook as of `now`, and its ETag.
+    def take(self, reader: ControlReader, name: str, now: str) -> Sealed:
+        """The rulebook as of `now`, with a manifest that says so.
 
         Raises:
             NotFound: there is no such environment.
+            StoreUnavailable: the law changed again and again while it was read, or nothing can be signed.
         """
-        held = self._built.get(name)
-        if held is None or held[0].version != reader.version(name):
-            book = build_rulebook(reader, name, now)
-            held = self._built[name] = (book, book.etag)
-        return dataclasses.replace(held[0], issued_at=now), held[1]
+        held = self._held.get(name)
+        if held is None or held.version != reader.version(name):
+            held = _built(reader, name)
+        if self._signer is not None:
+            moment = self._monotonic()
+            if not held.manifest or moment - held.signed_at > self._signer.fresh_for_s:
+                body = b"".join(held.parts)
+                manifest = Manifest.of(body, environment=name, version=held.version, issued_at=now).encode()
+                held = dataclasses.replace(
+                    held, manifest=manifest, signature=self._signer.sign(manifest), signed_at=moment
+                )
+        self._held[name] = held
+        return held
+
+
+def _built(reader: ControlReader, name: str) -> Sealed:
+    """The bytes are the same whoever builds them: what changes with the moment stands in the manifest."""
+    for _ in range(READS_MAX):
+        book = build_rulebook(reader, name, "")
+        if book.version == reader.version(name):
+            body = encode(book)
+            if len(body) > RULEBOOK_BYTES_MAX:
+                raise StoreUnavailable("The rulebook is too large for its nodes.", advice="Remove keys and policies.")
+            return Sealed(book.etag, tuple(split(body)), version=book.version)
+    raise StoreUnavailable("The law changes too fast to be read.", advice="Try again.")

@@ -26,6 +26,8 @@ from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUB
 from local.audit_search import AuditSearch
 from local.clock import SystemClock
 from local.control_store import SqliteControlStore
+from local.secret_box import HomeSecretBox
+from local.signing import HomeSigner
 
 _LOG = logging.getLogger("hatidata.control_plane")
 
@@ -47,6 +49,8 @@ class RunningControlPlane:
     """A control plane that serves; `stop` ends it."""
 
     port: int
+    store: SqliteControlStore
+    """For what else the process does with it; a change through it wakes whoever waits for one."""
     _runner: web.AppRunner
     _resources: contextlib.ExitStack
 
@@ -91,13 +95,24 @@ async def start_control_plane(
         ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="audit-search"),
     )
     resources.callback(pools.shutdown)
-    door = _Door(make_handler(store, SystemClock(), queries=queries), pools, changed)
+    door = _Door(
+        make_handler(
+            store,
+            SystemClock(),
+            queries=queries,
+            secrets=HomeSecretBox(store_path.parent, SystemClock()),
+            signer=HomeSigner(store_path.parent),
+        ),
+        pools,
+        changed,
+    )
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", door.serve)
     runner = web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
+        auto_decompress=False,  # the handler does, with its limit, here as in Lambda
         max_line_size=HEADER_BYTES_MAX,
         max_field_size=HEADER_BYTES_MAX,
         shutdown_timeout=5.0,
@@ -110,7 +125,7 @@ async def start_control_plane(
         await runner.cleanup()
         resources.close()
         raise
-    return RunningControlPlane(int(runner.addresses[0][1]), runner, resources)
+    return RunningControlPlane(int(runner.addresses[0][1]), store, runner, resources)
 
 
 def tls_context(tls_dir: Path) -> ssl.SSLContext:

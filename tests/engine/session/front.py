@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.admission import Admission
 from engine.authenticate import Authenticator
@@ -35,11 +37,13 @@ from governance import rulebook as rulebook_format
 from governance.api_key import new_key, public_prefix
 from governance.api_key_hash import hash_key
 from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
+from governance.bundle import Manifest
 from governance.errors import AuditUnavailable, DeadlineExceeded, EngineFailed, SyntaxRefused, TableUnknown
 from governance.principals import Agent
 from governance.roles import Role
 from governance.rulebook import Key, Limits, Rulebook, User
 from governance.scopes import BUNDLES
+from governance.timestamp import stamp
 from local.certificates import ensure_certificates
 
 TEXT = 25
@@ -51,19 +55,33 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+SIGNING_KEY = Ed25519PrivateKey.generate()
+
+
+def signature_holds(data: bytes, signature: bytes) -> bool:
+    """Whether the control plane of these tests signed it."""
+    try:
+        SIGNING_KEY.public_key().verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
 @dataclass
 class FakeLink:
     """Hands out whatever rulebook stands in it."""
 
     rulebook_now: Rulebook | None = None
     down: bool = False
+    clock: SystemClock = field(default_factory=SystemClock)
 
-    async def rulebook(self, etag: str) -> RulebookAnswer | None:
+    async def rulebook(self, etag: str, wait_s: float = 0.0) -> RulebookAnswer:
         if self.down or self.rulebook_now is None:
             raise ControlLinkFailed("down")
-        if etag == self.rulebook_now.etag:
-            return None
-        return RulebookAnswer(self.rulebook_now.etag, rulebook_format.encode(self.rulebook_now))
+        book, now = self.rulebook_now, stamp(self.clock.now())
+        body = rulebook_format.encode(replace(book, issued_at=""))
+        manifest = Manifest.of(body, environment=book.environment, version=book.version, issued_at=now).encode()
+        return RulebookAnswer(book.etag, None if etag == book.etag else body, manifest, SIGNING_KEY.sign(manifest))
 
 
 @dataclass
@@ -301,7 +319,14 @@ async def front(
     ensure_certificates(tls, now=datetime.now(UTC))
     link = FakeLink(rulebook or make_rulebook())
     clock = SystemClock()
-    keeper = RulebookKeeper(link, folder / "node" / "rulebook.json", environment="production", clock=clock, poll_s=60)  # type: ignore[arg-type]
+    keeper = RulebookKeeper(
+        link,  # type: ignore[arg-type]
+        folder / "node" / "rulebook.json",
+        environment="production",
+        clock=clock,
+        verify=signature_holds,
+        poll_s=60,
+    )
     await keeper.start()
     await keeper.settled()
     limits = limits or ConnectionLimits()

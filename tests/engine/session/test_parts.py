@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -21,7 +20,7 @@ from engine.settings import NodeSettings, QueryLimits
 from engine.status_page import StatusPage
 from governance import errors
 from governance.errors import InvalidRequest, Refusal, RulebookUnavailable, TooManyQueries
-from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, until
+from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, signature_holds, until
 
 
 def test_every_refusal_has_one_sqlstate() -> None:
@@ -97,8 +96,24 @@ def test_admission_limits_of_a_key_an_organization_the_queue_and_the_wait() -> N
     uvloop.run(story())
 
 
-def keeper_of(link: FakeLink, path: Path, environment: str = "production") -> RulebookKeeper:
-    return RulebookKeeper(link, path, environment=environment, clock=SystemClock(), poll_s=0.02)  # type: ignore[arg-type]
+def keeper_of(
+    link: FakeLink, path: Path, environment: str = "production", clock: SystemClock | None = None
+) -> RulebookKeeper:
+    return RulebookKeeper(
+        link,  # type: ignore[arg-type]
+        path,
+        environment=environment,
+        clock=clock or SystemClock(),
+        verify=signature_holds,
+        poll_s=0.02,
+    )
+
+
+class LaterClock(SystemClock):
+    """The machine's clock some hours from now."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=3)
 
 
 def test_a_kept_rulebook_survives_a_restart_without_the_control_plane(tmp_path: Path) -> None:
@@ -110,7 +125,7 @@ def test_a_kept_rulebook_survives_a_restart_without_the_control_plane(tmp_path: 
             first.current()
         await first.start()
         await until(lambda: first.fresh)
-        await until(path.exists)
+        await until(path.with_suffix(".manifest").exists)
         await first.stop()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         second = keeper_of(FakeLink(down=True), path)
@@ -119,9 +134,7 @@ def test_a_kept_rulebook_survives_a_restart_without_the_control_plane(tmp_path: 
         assert second.current().version == 1
         assert second.failures > 0
         await second.stop()
-        old = datetime.now(UTC).timestamp() - 10_000
-        os.utime(path, (old, old))
-        third = keeper_of(FakeLink(down=True), path)
+        third = keeper_of(FakeLink(down=True), path, clock=LaterClock())
         await third.start()
         await third.settled()
         with pytest.raises(RulebookUnavailable):
