@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import show, yaml_document
+from cli import policy_tests, show, yaml_document
 from cli.connection import ControlPlane
 from cli.lookup import one
 from cli.options import EnvironmentOption, HomeOption, JsonOption
@@ -19,6 +19,9 @@ app = typer.Typer(help="Policies.", no_args_is_help=True)
 _COLUMNS = ("id", "name", "type", "table", "rule", "exempt_roles", "organization", "revision")
 _Which = Annotated[str, typer.Argument(help="The policy's id or name.")]
 _FileOption = Annotated[Path, typer.Option("--file", "-f", help="One policy, as a state file writes it.")]
+
+
+app.command("test")(policy_tests.run_tests)
 
 
 @app.command("list")

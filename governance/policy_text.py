@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from governance.errors import AttributeMissing
+from governance.errors import AttributeMissing, InvalidRequest
 from governance.filter_grammar import FUNCTIONS, Node, parse_filter, refuse, walk
+from governance.policies import Mask, Policy, RowFilter
 from governance.sql_literals import fits, identifier, literal_of, text_literal
 from governance.sql_types import (
     BOOLEAN,
@@ -239,6 +240,18 @@ def check_filter(text: str, table: Table | None) -> tuple[str, ...]:
     tree = parse_filter(text)
     _Binder(table, None).condition(tree)
     return placeholders(tree)
+
+
+def check_policy(policy: Policy, table: Table | None) -> None:
+    """Whether a policy fits its table; without a table only what can be told without one is checked.
+
+    Raises:
+        InvalidRequest: a filter that is not in the language or does not fit, or a column that is not there.
+    """
+    if isinstance(policy, RowFilter):
+        check_filter(policy.filter, table)
+    elif isinstance(policy, Mask) and table is not None and table.column(policy.column) is None:
+        raise InvalidRequest("The table has no such column.", advice="Check the spelling.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,13 @@ class Item:
         for index, entry in enumerate(value):
             yield Item.of(entry, f"{self._at(name)}[{index}]")
 
+    def values(self, name: str, *, most: int) -> list[Any]:
+        """A list of anything; empty when absent."""
+        value = self._take(name, [])
+        if not isinstance(value, list) or len(value) > most:
+            raise self.wrong(name, f"must be a list of at most {most} entries")
+        return list(value)
+
     def _take(self, name: str, default: object) -> Any:
         if name not in self._left:
             if default is _REQUIRED:

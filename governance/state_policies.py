@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from governance.conditions import ACTIONS
@@ -55,6 +56,11 @@ def read_policy(item: Item) -> Policy:
         exempt_roles=_roles(item, "exempt_roles"),
         applies_to=_applies_to(item),
     )
+
+
+def with_id(policy: Policy, policy_id: str) -> Policy:
+    """The policy under another id."""
+    return replace(policy, id=policy_id)
 
 
 def _mask(item: Item, name: str) -> Mask:

@@ -10,7 +10,7 @@ from pydantic import Field, RootModel
 
 from governance import policy_text
 from governance.errors import InvalidRequest
-from governance.policies import Audience, Condition, Effect, Mask, MaskFunction, MinimumGroup, Policy, RowFilter
+from governance.policies import Audience, Condition, Effect, MaskFunction, Policy
 from governance.policy_record import PolicyRecord
 from governance.policy_versions import PolicyChange
 from governance.ports import ControlReader
@@ -194,17 +194,8 @@ def _check_condition(policy: Condition) -> None:
 
 def check_against_tables(reader: ControlReader, env: str, policy: Policy) -> None:
     """Parse the filter, and check it and the columns against the table when a node has reported it."""
-    if isinstance(policy, Condition):
-        return
-    table = reported_table(reader, env, policy.table)
-    match policy:
-        case RowFilter():
-            policy_text.check_filter(policy.filter, table)
-        case Mask():
-            if table is not None and table.column(policy.column) is None:
-                raise InvalidRequest("The table has no such column.", advice="Check the spelling.")
-        case MinimumGroup():
-            pass
+    if not isinstance(policy, Condition):
+        policy_text.check_policy(policy, reported_table(reader, env, policy.table))
 
 
 def reported_table(reader: ControlReader, env: str, name: TableName) -> Table | None:
