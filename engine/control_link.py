@@ -160,6 +160,27 @@ class ControlLink:
         if response.status_code >= 300:
             raise ControlLinkFailed(f"status {response.status_code}")
 
+    async def report_usage(
+        self, node: str, day: str, entries: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Tell what this node counted; what other nodes have on `day`, by `keys` and `organizations`.
+
+        Raises:
+            ControlLinkFailed: not taken.
+        """
+        document = {"environment": self._environment, "node": node, "day": day, "entries": list(entries)}
+        try:
+            response = await self._client.put("/v1/nodes/usage", json=document)
+            if response.status_code >= 300:
+                raise ControlLinkFailed(f"status {response.status_code}")
+            told = response.json()["elsewhere"]
+            return {
+                plural: {str(name): int(number) for name, number in told[plural].items()}
+                for plural in ("keys", "organizations")
+            }
+        except (httpx.HTTPError, httpx.InvalidURL, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ControlLinkFailed(type(error).__name__) from None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()

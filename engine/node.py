@@ -37,6 +37,7 @@ from engine.session_ports import Desk
 from engine.settings import NodeSettings
 from engine.status_page import StatusPage
 from engine.tls import client_context, server_context
+from engine.usage import UsageLedger
 from governance.errors import InvalidRequest
 from governance.ports import AuditStore, Clock
 from governance.principals import Principal
@@ -102,6 +103,7 @@ class Node:
         self.name = f"node-{secrets.token_hex(4)}"
         tls, own = settings.tls_dir, settings.node_dir
         self.metrics = NodeMetrics()
+        self.usage = UsageLedger(clock.now)
         self._link = ControlLink(
             settings.control_url,
             client_context(tls / "ca.crt", tls / "node.crt", tls / "node.key"),
@@ -148,6 +150,7 @@ class Node:
             limits=settings.connections,
             environment=settings.environment,
             node=self.name,
+            usage=self.usage,
         )
         self._server = Server(
             self._desk, server_context(tls / "server.crt", tls / "server.key"),
@@ -208,6 +211,8 @@ class Node:
 
     async def _stop_keeper(self) -> None:
         await self.keeper.stop()
+        with contextlib.suppress(ControlLinkFailed):
+            await self._report_usage()  # what ran since the last report; nobody will tell it later
         await self._link.close()
 
     async def stop(self) -> None:
@@ -293,8 +298,14 @@ class Node:
                     told = version
                 if loop.time() >= figures_at:
                     await self._link.report_figures(self._figures())
+                    await self._report_usage()
                     figures_at = loop.time() + _FIGURES_EVERY_S
             await asyncio.sleep(_LAKE_EVERY_S)
+
+    async def _report_usage(self) -> None:
+        """Tell what was counted, and learn what other nodes have; raises as the link does."""
+        entries, day = self.usage.report(), self.usage.today
+        self.usage.told(entries, day, await self._link.report_usage(self.name, day, entries))
 
     def _figures(self) -> dict[str, object]:
         cache = self._cache.status()

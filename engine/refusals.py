@@ -37,6 +37,7 @@ SQLSTATES: dict[str, str] = {
     "audit_unavailable": s.IO_ERROR,
     "too_many_connections": s.TOO_MANY_CONNECTIONS,
     "too_many_queries": s.CONFIGURATION_LIMIT,
+    "quota_exceeded": s.CONFIGURATION_LIMIT,
     "query_canceled": s.QUERY_CANCELED,
     "worker_lost": s.ADMIN_SHUTDOWN,
     "source_unavailable": s.IO_ERROR,

@@ -6,7 +6,7 @@ The seams are ARCHITECTURE.md's; here they are only as wide as a session needs t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from engine.executor.leave import Gate
 from engine.metrics import NodeMetrics
 from engine.pipeline.governed import Governed
 from engine.settings import ConnectionLimits
+from engine.usage import UsageLedger
 from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
 from governance.errors import AuditUnavailable
 from governance.ports import Clock
@@ -203,3 +204,4 @@ class Desk:
     limits: ConnectionLimits
     environment: str
     node: str
+    usage: UsageLedger = field(default_factory=UsageLedger)

@@ -107,9 +107,10 @@ class Run:
         """Slot, then execution, which begins the moment the intent is durable.
 
         Raises:
-            Refusal: no slot, no audit, or the executor's no.
+            Refusal: the quota is used up, no slot, no audit, or the executor's no.
         """
         desk, principal = self._desk, self._identity.principal
+        desk.usage.begin(self._identity.key, principal.organization, self._identity.rulebook)
         slot = desk.admission.try_acquire(principal.organization, principal.key_id)
         if slot is None:
             slot = await desk.admission.acquire(principal.organization, principal.key_id, timeout_s)
@@ -259,6 +260,7 @@ class Run:
         metrics = desk.metrics
         metrics.statements[status].inc()
         metrics.statement_seconds.observe(time.perf_counter() - self._began)
+        desk.usage.ended(self._identity.key.id, status, time.perf_counter() - self._began)
         if self._queue_ms:
             metrics.queue_seconds.observe(self._queue_ms / 1000)
         if cache in metrics.cache:

@@ -146,6 +146,12 @@ class TooManyQueries(Refusal):
     code = "too_many_queries"
 
 
+class QuotaExceeded(Refusal):
+    """The key or its organization has asked as often as it may for now."""
+
+    code = "quota_exceeded"
+
+
 class DeadlineExceeded(Refusal):
     """The statement ran past its deadline, or its client cancelled it."""
 

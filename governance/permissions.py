@@ -150,6 +150,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{_ENV}/views/{{id}}", scope=Scope.POLICIES_MANAGE),
     Endpoint("PUT", f"{_ENV}/views/{{id}}", scope=Scope.POLICIES_MANAGE),
     Endpoint("DELETE", f"{_ENV}/views/{{id}}", scope=Scope.POLICIES_MANAGE),
+    Endpoint("GET", f"{_ENV}/quotas", scope=Scope.KEYS_MANAGE),
+    Endpoint("PUT", f"{_ENV}/quotas/keys/{{id}}", scope=Scope.KEYS_MANAGE),
+    Endpoint("PUT", f"{_ENV}/quotas/organizations/{{id}}", scope=Scope.ORGS_MANAGE, operator=True),
+    Endpoint("GET", f"{_ENV}/usage", scope=Scope.AUDIT_READ),
     Endpoint("GET", f"{_ENV}/audit/queries", scope=Scope.AUDIT_READ),
     Endpoint("GET", f"{_ENV}/audit/admin", scope=Scope.AUDIT_READ),
     Endpoint("GET", f"{_ENV}/audit/admin/verify-chain", scope=Scope.AUDIT_READ),
@@ -159,6 +163,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/v1/nodes/policy-drafts", Entry.NODE),
     Endpoint("PUT", "/v1/nodes/tables", Entry.NODE),
     Endpoint("PUT", "/v1/nodes/figures", Entry.NODE),
+    Endpoint("PUT", "/v1/nodes/usage", Entry.NODE),
 )
 """Every endpoint there is; the API serves exactly these."""
 

@@ -25,6 +25,7 @@ from governance.rulebook import Key, Limits, User
 from governance.scopes import Scope
 from governance.table_report import TableReportPart
 from governance.tables import Column, Table, TableName, fold
+from governance.usage import UsageFigures
 from governance.webhook import KeyWarning, Webhook, WebhookDelivery, WebhookLog
 
 RECORD_VERSION = 1

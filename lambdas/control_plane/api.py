@@ -37,7 +37,9 @@ from lambdas.control_plane import (
     policies,
     policy_drafts,
     policy_history,
+    quotas,
     schemas,
+    usage,
     users,
     views,
     webhooks,
@@ -56,7 +58,7 @@ _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
     identity, organizations, owners, environments, users, invitations, schemas, keys, elevations, policies, policy_drafts, policy_history,
-    views, audit, nodes, webhooks, encryption_keys,
+    views, audit, nodes, quotas, usage, webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""
 

@@ -11,6 +11,7 @@ from governance.bundle import RULEBOOK_BYTES_MAX, Manifest, split
 from governance.errors import NotFound, StoreUnavailable
 from governance.policy_record import PolicyRecord
 from governance.ports import ControlReader, Signer
+from governance.quota import OrganizationQuota
 from governance.register import (
     Environment,
     KeyRecord,
@@ -58,6 +59,7 @@ def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
         views=tuple(view.view for view in reader.every(ViewRecord, name)),
         limits=environment.limits,
         mask_key_id=environment.mask_key_id,
+        quotas=tuple((each.organization, each.quota) for each in reader.every(OrganizationQuota, name)),
     )
 
 
