@@ -260,7 +260,8 @@ class SessionSettings:
 
     def duration_s(self, name: str) -> float:
         """A time parameter in seconds; 0 is none."""
-        return duration_ms(self.get(name)) / 1000
+        text = self.get(name)
+        return 0.0 if text == "0" else duration_ms(text) / 1000
 
     def set(self, name: str, value: str, *, local: bool = False) -> str | None:
         """Change a parameter; the value to report by ParameterStatus, or None when it is not reported.

@@ -109,13 +109,13 @@ class Statement:
         self._shared = shared
         self._cursor = cursor
         self._request = request
-        self._interrupted = threading.Event()
+        self._interrupted = False
         self._others: tuple[duckdb.DuckDBPyConnection, ...] = ()
         self._faults_before: dict[str, int] = {}
 
     def interrupt(self) -> None:
         """Stop as soon as DuckDB looks. Called from the control thread, more than once."""
-        self._interrupted.set()
+        self._interrupted = True
         for cursor in (self._cursor, *self._others):
             cursor.interrupt()
 
@@ -129,6 +129,8 @@ class Statement:
         Raises:
             SourceFault: they did not come.
         """
+        if not self._request.snapshots and not self._request.forget:
+            return
         files = self._shared.files
         files.forget(self._request.forget)
         if not files.await_snapshots(self._request.snapshots, _SNAPSHOT_WAIT_S):
@@ -138,7 +140,7 @@ class Statement:
 
     def failure(self, error: BaseException) -> Failure:
         """What to tell the node of `error`."""
-        if self._interrupted.is_set() or isinstance(error, Interrupted):
+        if self._interrupted or isinstance(error, Interrupted):
             return Failure("interrupted")
         faults = self._shared.files.faults
         for table, before in self._faults_before.items():
@@ -273,7 +275,7 @@ class Statement:
         return tuple(result_columns([d[0] for d in description], [str(d[1]) for d in description]))
 
     def _check(self) -> None:
-        if self._interrupted.is_set():
+        if self._interrupted:
             raise Interrupted
 
 

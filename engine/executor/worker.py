@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import socket
@@ -272,6 +273,8 @@ def _prepare(settings: dict[str, Any], blocks: socket.socket) -> tuple[Statement
     client.start()
     files = PinnedFileSystem(client)
     lock_instance(instance, limits, files)
+    gc.collect()
+    gc.freeze()  # what is here now stays: looking at it again and again would only make statements wait
     return Statements(
         instance, files, {name: bytes.fromhex(value) for name, value in settings["variables"].items()}
     ), report

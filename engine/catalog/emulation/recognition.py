@@ -102,12 +102,12 @@ def is_catalog_query(text: str) -> bool:
     It does when every relation it names is a system relation, or it names none and calls a session function. A text
     that mixes user tables with system relations is not; nor is one that is not a query.
     """
-    if not _HINT.search(text):
-        return False
     return _kept(text) if len(text) <= CACHED_CHARS_MAX else _recognized(text)
 
 
 def _recognized(text: str) -> bool:
+    if not _HINT.search(text):
+        return False
     found = _Mentions()
     try:
         _walk(parse(text), frozenset(), found)
@@ -121,4 +121,4 @@ def _recognized(text: str) -> bool:
     return any(name in known and known[name].oid in _TYPES for name in found.types)
 
 
-_kept = lru_cache(maxsize=1024)(_recognized)
+_kept = lru_cache(maxsize=2048)(_recognized)
