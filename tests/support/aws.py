@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 from moto.dynamodb.models.table import Table
+from moto.server import ThreadedMotoServer
 
 from aws.control_table import DynamoControlStore
 from aws.names import LOOKUP_INDEX, LOOKUP_KEY, PARTITION_KEY, SORT_KEY, UNIQUE_INDEX, UNIQUE_KEY
@@ -114,3 +116,73 @@ def control_stores() -> Iterator[Callable[[], DynamoControlStore]]:
 def dynamodb() -> OneAtATime:
     """A client for all tests: it takes longest to make."""
     return OneAtATime(boto3.client("dynamodb", config=Config(retries={"total_max_attempts": 1})))
+
+
+class Recording:
+    """A WSGI application in front of moto's that notes which right each request takes, as IAM names it."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self.rights: list[tuple[str, str]] = []
+        """(action, bucket or key)."""
+        self.before: Callable[[str], None] = lambda action: None
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+        action, resource = _right(environ)
+        self.rights.append((action, resource))
+        self.before(action)
+        return self._application(environ, start)
+
+
+def _right(environ: dict[str, Any]) -> tuple[str, str]:
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        service, _, operation = target.partition(".")
+        return f"{'kms' if service == 'TrentService' else service}:{operation}", ""
+    bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
+    method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+    if method in ("GET", "HEAD") and key and not query.startswith(("acl", "tagging", "retention")):
+        return "s3:GetObject", bucket
+    if method == "GET" and "list-type=2" in query:
+        return "s3:ListBucket", bucket
+    if method == "PUT" and key and "partNumber" not in query:
+        return "s3:PutObject", bucket
+    return f"s3:{method} {query.partition('=')[0]}", bucket
+
+
+@dataclass
+class RunningAws:
+    """moto's services as a server on loopback."""
+
+    endpoint: str
+    recording: Recording
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find it; the credentials open nothing."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
+
+    def client(self, service: str) -> Any:
+        """A client of a service there."""
+        return boto3.client(
+            service, endpoint_url=self.endpoint, region_name=REGION,
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )  # fmt: skip
+
+
+@contextmanager
+def running_aws() -> Iterator[RunningAws]:
+    """moto's server on a free port of loopback, stopped at the end."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        assert server._server is not None
+        recording = Recording(server._server.app)
+        server._server.app = recording
+        host, port = server.get_host_and_port()
+        yield RunningAws(f"http://{host}:{port}", recording)
+    finally:
+        server.stop()
