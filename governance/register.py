@@ -358,14 +358,14 @@ Record = (
 
 Observation = (
     TableReport | NodeFigures | KeyUse | IdempotentAnswer | WebhookDelivery | WebhookLog | KeyWarning
-    | Elevation | Invitation | TableReportPart
+    | Elevation | Invitation | TableReportPart | UsageFigures
 )  # fmt: skip
 """What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
 
 
 _Noun = (
     OrganizationQuota | IdempotentAnswer | PolicyRecord | PolicyVersion | PolicyDraft | Webhook | WebhookDelivery
-    | WebhookLog | KeyWarning | Elevation | Invitation | TableReportPart
+    | WebhookLog | KeyWarning | Elevation | Invitation | TableReportPart | UsageFigures
 )  # fmt: skip
 _NOUNS: dict[str, type[_Noun]] = {noun.kind: noun for noun in get_args(_Noun)}
 """Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""
