@@ -12,7 +12,7 @@ from engine.catalog.emulation import CatalogImage, SessionInfo, build, translate
 from engine.catalog.emulation.statement import CatalogColumn
 from engine.executor.catalog_instance import CatalogInstance
 from engine.executor.catalog_operation import run
-from engine.executor.messages import Bound, Request
+from engine.executor.messages import Bound, Request, Work
 
 RECORDED = Path(__file__).parents[4] / "shared" / "clients"
 
@@ -136,11 +136,9 @@ def ask(
         Bound(None if v is None else v if isinstance(v, bytes) else v.encode(), parameter_format, oid, "")
         for v, oid in zip(parameters, statement.parameters, strict=False)
     )
-    request = Request(
+    work = Work(
         "catalog",
-        1,
         statement.sql,
-        parameters=bound,
         formats=tuple(formats),
         extra={
             "key": key,
@@ -149,6 +147,7 @@ def ask(
             "session": statement.bound(session),
         },
     )
+    request = Request(b"", work, 1, parameters=bound)
     data = b"".join(bytes(frame) for frame, _ in run(instance, request, lambda _: None))
     return Answer(statement.columns, decoded(data))
 
