@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cli.audit_proof import seal_each_day
 from cli.exits import explain
+from cli.housekeeping import keep_house
 from governance.errors import Refusal
 from lambdas.control_plane.serve import start_control_plane
 from local.home import Home
@@ -33,6 +34,7 @@ async def _serve(home: Home, host: str, port: int) -> None:
         environment=home.settings().environment,
     )
     sealing = asyncio.create_task(seal_each_day(home))
+    housekeeping = asyncio.create_task(keep_house(home, running.store))
     try:
         print(json.dumps({"port": running.port}), flush=True)
         reader = asyncio.StreamReader()
@@ -45,6 +47,8 @@ async def _serve(home: Home, host: str, port: int) -> None:
         await stop.wait()
     finally:
         sealing.cancel()
+        housekeeping.cancel()
+        await asyncio.gather(housekeeping, return_exceptions=True)
         await running.stop()
 
 

@@ -1,4 +1,4 @@
-"""What AWS wakes by schedules, woken at home, in the control plane's process: webhooks told, keys given way and ended."""
+"""What AWS wakes by schedules, woken at home: webhooks are told, keys give way and end, checkpoints are laid down."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from governance.checkpoints import EVERY
 from governance.errors import Refusal
 from governance.ports import ControlStore
+from lambdas.chain_checkpoint import task as chain_checkpoint
 from lambdas.key_expiry import task as key_expiry
 from lambdas.key_rotation import task as key_rotation
 from lambdas.webhook_delivery.sender import HttpSender
 from lambdas.webhook_delivery.task import deliver_due
+from local.audit_files import AuditFiles
 from local.clock import SystemClock
 from local.home import Home
 from local.secret_box import HomeSecretBox
+from local.signing import HomeSigner
 
 DELIVER_EVERY_S = 2.0
 KEYS_EVERY_S = 60.0
@@ -36,7 +40,12 @@ async def keep_house(home: Home, store: ControlStore) -> None:
         for name in report.alarming:
             _LOG.error("the encryption key %s needs somebody to look at it", name)
 
+    async def checkpoints() -> None:
+        signer = HomeSigner(home.store_path.parent)
+        await asyncio.to_thread(chain_checkpoint.run, store, AuditFiles(home.audit_path), signer, clock)
+
     async with asyncio.TaskGroup() as group:
+        group.create_task(_again_and_again(checkpoints, EVERY.total_seconds()))
         group.create_task(_again_and_again(deliver, DELIVER_EVERY_S))
         group.create_task(_again_and_again(keys, KEYS_EVERY_S))
 

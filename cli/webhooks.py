@@ -94,7 +94,7 @@ def secret(
 
 
 @app.command("test")
-def test(
+def send_test(
     webhook: _Which, home: HomeOption = None, environment: EnvironmentOption = "", json: JsonOption = False
 ) -> None:
     """Send a test delivery; `hatidata webhooks deliveries` tells how it went."""

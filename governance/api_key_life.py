@@ -19,6 +19,8 @@ GRACE = timedelta(hours=72)
 """How long the old key of a rotation stays valid (claim W3.6)."""
 WARNING_DAYS = (30, 7, 1)
 """Before its end a key's webhooks are told, once at each of these stages (claim W3.7)."""
+ROTATE_AFTER_DAYS_MIN = 4
+"""More than the grace, or a rotation would cut short the grace of the one before."""
 ROTATE_AFTER_DAYS_MAX = 3650
 
 

@@ -73,7 +73,7 @@ class EncryptionKey:
 
     def begun(self, now: str) -> EncryptionKey:
         """The key with the asked rotation begun."""
-        return dataclasses.replace(self, status="rotating", rotated_at=now)
+        return dataclasses.replace(self, status="rotating", rotated_at=now, on_demand=self.on_demand + 1)
 
     def refused(self) -> EncryptionKey:
         """The key with the asked rotation refused."""

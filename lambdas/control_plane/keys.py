@@ -20,6 +20,7 @@ from governance.api_key_hash import hash_key
 from governance.api_key_life import (
     GRACE,
     ROTATE_AFTER_DAYS_MAX,
+    ROTATE_AFTER_DAYS_MIN,
     issued,
     key_event,
     orphaned,
@@ -92,7 +93,7 @@ class NewKey(Model):
     dialect: Dialect = "duckdb"
     quota: QuotaModel = Field(default_factory=QuotaModel)
     rotate_after_days: Annotated[
-        int, Field(ge=0, le=ROTATE_AFTER_DAYS_MAX, description="Rotate it by itself at this age; 0 is never")
+        int, Field(ge=0, le=ROTATE_AFTER_DAYS_MAX, description="Rotate it by itself at this age, 4 or more; 0 is never")
     ] = 0
 
 
@@ -282,6 +283,11 @@ def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
         InvalidRequest: a scope, network, table or moment that is none.
     """
     scopes = expand(tuple(body.scopes))
+    if 0 < body.rotate_after_days < ROTATE_AFTER_DAYS_MIN:
+        raise InvalidRequest(
+            "A key cannot rotate by itself so often.",
+            advice=f"`rotate_after_days` is 0 or at least {ROTATE_AFTER_DAYS_MIN}: the old key stays valid for 72 hours.",
+        )
     return KeyRecord(
         environment=env,
         id=new_key_id(),

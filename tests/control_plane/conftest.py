@@ -70,6 +70,7 @@ class Api:
     store: SqliteControlStore
     clock: StoppedClock
     search: RecordedSearch
+    secrets: HomeSecretBox | None = None
     answers: list[Answer] = field(default_factory=list)
 
     def call(
@@ -146,5 +147,5 @@ def api(tmp_path: Path) -> Iterator[Api]:
         clock=clock,
     )
     secrets = HomeSecretBox(tmp_path, clock)
-    yield Api(make_handler(store, clock, queries=search, secrets=secrets), key, store, clock, search)
+    yield Api(make_handler(store, clock, queries=search, secrets=secrets), key, store, clock, search, secrets)
     store.close()
