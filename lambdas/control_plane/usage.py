@@ -107,7 +107,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         limit: Limit = LIMIT_DEFAULT,
         since: Annotated[str, Query(pattern=_DAY, description="The first day")] = "0001-01-01",
         until: Annotated[str, Query(pattern=_DAY, description="The last day")] = "9999-12-31",
-        key: Annotated[str, Query(max_length=64, description="Key id")] = "",
+        key_id: Annotated[str, Query(max_length=64)] = "",
         organization: Annotated[str, Query(max_length=64)] = "",
     ) -> Page[UsageAnswer]:
         caller = desk.caller
@@ -123,7 +123,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                     return Page(items=items, next=encode_cursor(after))
                 found = list(figures)
                 after, seen = group + _AFTER_DOT, seen + 1
-                record = reader.get(KeyRecord, env, found[0].key_id) if key in ("", found[0].key_id) else None
+                record = reader.get(KeyRecord, env, found[0].key_id) if key_id in ("", found[0].key_id) else None
                 if (
                     record is not None
                     and caller.reaches(record.organization)
