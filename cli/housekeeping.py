@@ -1,4 +1,4 @@
-"""What AWS wakes by schedules, woken at home: webhooks are told, keys give way and end, checkpoints are laid down."""
+"""What AWS wakes by schedules, woken at home: webhooks told, keys rotated and ended, access reviewed, checkpoints laid."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from governance.checkpoints import EVERY
 from governance.errors import Refusal
 from governance.ports import ControlStore
+from lambdas.access_review import task as access_review
 from lambdas.chain_checkpoint import task as chain_checkpoint
 from lambdas.key_expiry import task as key_expiry
 from lambdas.key_rotation import task as key_rotation
@@ -22,6 +23,7 @@ from local.signing import HomeSigner
 
 DELIVER_EVERY_S = 2.0
 KEYS_EVERY_S = 60.0
+ACCESS_EVERY_S = 300.0
 
 _LOG = logging.getLogger("hatidata.housekeeping")
 
@@ -40,6 +42,11 @@ async def keep_house(home: Home, store: ControlStore) -> None:
         for name in report.alarming:
             _LOG.error("the encryption key %s needs somebody to look at it", name)
 
+    async def access() -> None:
+        report = await asyncio.to_thread(access_review.run, store, clock)
+        for name in report.overdue:
+            _LOG.warning("the access review %s is overdue", name)
+
     async def checkpoints() -> None:
         signer = HomeSigner(home.store_path.parent)
         await asyncio.to_thread(chain_checkpoint.run, store, AuditFiles(home.audit_path), signer, clock)
@@ -48,6 +55,7 @@ async def keep_house(home: Home, store: ControlStore) -> None:
         group.create_task(_again_and_again(checkpoints, EVERY.total_seconds()))
         group.create_task(_again_and_again(deliver, DELIVER_EVERY_S))
         group.create_task(_again_and_again(keys, KEYS_EVERY_S))
+        group.create_task(_again_and_again(access, ACCESS_EVERY_S))
 
 
 async def _again_and_again(act: Callable[[], Awaitable[None]], every_s: float) -> None:

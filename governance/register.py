@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, get_args
 
+from governance.access_review import AccessReview, ReviewLine
 from governance.elevation import Elevation
 from governance.encryption_key import EncryptionKey
 from governance.idempotency import IdempotentAnswer
@@ -359,6 +360,7 @@ Record = (
 Observation = (
     TableReport | NodeFigures | KeyUse | IdempotentAnswer | WebhookDelivery | WebhookLog | KeyWarning
     | Elevation | Invitation | TableReportPart | UsageFigures
+    | AccessReview | ReviewLine
 )  # fmt: skip
 """What was seen; kept without an event. One that has `expires_at` need not be kept past that moment."""
 
@@ -366,6 +368,7 @@ Observation = (
 _Noun = (
     OrganizationQuota | IdempotentAnswer | PolicyRecord | PolicyVersion | PolicyDraft | Webhook | WebhookDelivery
     | WebhookLog | KeyWarning | Elevation | Invitation | TableReportPart | UsageFigures
+    | AccessReview | ReviewLine
 )  # fmt: skip
 _NOUNS: dict[str, type[_Noun]] = {noun.kind: noun for noun in get_args(_Noun)}
 """Kinds from modules of their own, which say themselves how they are stored: `stored()` and `restored(body)`."""

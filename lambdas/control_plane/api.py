@@ -38,6 +38,7 @@ from lambdas.control_plane import (
     policy_drafts,
     policy_history,
     quotas,
+    reviews,
     schemas,
     usage,
     users,
@@ -58,7 +59,7 @@ _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
     identity, organizations, owners, environments, users, invitations, schemas, keys, elevations, policies, policy_drafts, policy_history,
-    views, audit, nodes, quotas, usage, webhooks, encryption_keys,
+    views, audit, nodes, quotas, usage, reviews, webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""
 

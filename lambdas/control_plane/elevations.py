@@ -1,4 +1,4 @@
-"""`/v1/environments/{env}/access-requests`: a role lent for minutes by somebody else (claim H15.4, ADR 12).
+"""`/v1/environments/{env}/access-requests`: a role lent for minutes by somebody else (claim H15.4, ADR 14).
 
 Who asks gets no more than he and the one who approves agree on: the lent role counts only with the lent key, which is
 no wider than the key he asked with and ends with the grant. What is lent cannot be lent on.
@@ -13,19 +13,17 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import Field
 
-from governance.admin_event import INSTALLATION, AdminEvent, AdminEventType, Attribution
+from governance.admin_event import AdminEvent, AdminEventType
 from governance.api_key import new_key, new_key_id, public_prefix
 from governance.api_key_hash import hash_key
 from governance.api_key_life import key_event, revocations
 from governance.elevation import LENT_SCOPES, MINUTES_MAX, Elevation, elevation_event
 from governance.errors import Conflict, InvalidRequest, PermissionRefused
 from governance.permissions import permitted_scopes
-from governance.ports import Change, Clock, ControlReader, ControlStore
-from governance.register import Environment, KeyRecord, Observation, UserRecord
+from governance.ports import Change, ControlReader
+from governance.register import KeyRecord, Observation, UserRecord
 from governance.roles import Role
 from governance.scopes import Scope, expand
-from governance.timestamp import stamp
-from governance.webhook_outbox import telling
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment
 from lambdas.control_plane.endings import grant_over
@@ -161,9 +159,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
 
         def decide(reader: ControlReader) -> Change[KeyRecord]:
             grant = _claimable(reader, caller, env, id, now)
-            record = dataclasses.replace(
-                lent_key(grant, caller.key, key_id, now), prefix=prefix, hash=key_hash
-            )
+            record = dataclasses.replace(lent_key(grant, caller.key, key_id, now), prefix=prefix, hash=key_hash)
             gone = [
                 (old, dataclasses.replace(old, status="revoked"))
                 for old in reader.every(KeyRecord, env)
@@ -206,7 +202,8 @@ def approve(
     """Lend the role, when the caller may lend it and his own key reaches as far."""
     old = _answerable(reader, caller, environment, request_id)
     user, key = reader.get(UserRecord, "", old.user_id), reader.get(KeyRecord, environment, old.key_id)
-    if user is None or user.status != "active" or user.role is not old.user_role or key is None or not key.valid_at(now):
+    same = user is not None and user.status == "active" and user.role is old.user_role
+    if not same or key is None or not key.valid_at(now):
         raise Conflict("Who asked is no longer who he was.", advice="Have him ask anew.")
     new = old.granted(caller.user.id, minutes, now)
     need_no_more(caller, lent_key(new, key, "", now))
@@ -223,30 +220,7 @@ def deny(reader: ControlReader, caller: Caller, environment: str, request_id: st
 def close(reader: ControlReader, old: Elevation, now: str) -> Change[Elevation]:
     """End a request or a grant now, and every key that came from it; nothing when it was over before."""
     ends = grant_over(reader, old, now)
-    return Change(
-        old.over(now) or old, puts=ends.puts, observations=ends.observations, events=ends.events
-    )
-
-
-def end_elapsed(store: ControlStore, clock: Clock) -> int:
-    """Write down which grants and requests the clock has ended; how many. The schedule `access` calls it."""
-    now = stamp(clock.now())
-
-    def decide(reader: ControlReader) -> Change[int]:
-        steps = [
-            (old, new)
-            for environment in reader.every(Environment, "")
-            for old in reader.every(Elevation, environment.name)
-            if (new := old.elapsed(now)) is not None
-        ]
-        return Change(
-            len(steps),
-            observations=tuple(new for _, new in steps),
-            events=tuple(elevation_event(old, new) for old, new in steps),
-        )
-
-    attribution = Attribution(INSTALLATION, now)
-    return store.change(attribution, telling(attribution, decide))
+    return Change(old.over(now) or old, puts=ends.puts, observations=ends.observations, events=ends.events)
 
 
 def lent_key(grant: Elevation, asked_with: KeyRecord, key_id: str, now: str) -> KeyRecord:

@@ -24,9 +24,12 @@ class EnvironmentChange(Model):
     """What to set; what is not named stays, or is as usual when the environment is new."""
 
     statement_timeout_ms: Annotated[int, Field(ge=1_000, le=86_400_000)] | None = None
-    rulebook_age_max_ms: Annotated[
-        int, Field(ge=5_000, le=86_400_000, description="Without confirmation for so long, nodes refuse everything")
-    ] | None = None
+    rulebook_age_max_ms: (
+        Annotated[
+            int, Field(ge=5_000, le=86_400_000, description="Without confirmation for so long, nodes refuse everything")
+        ]
+        | None
+    ) = None
     result_rows_max: Annotated[int, Field(ge=0, le=10**12, description="0 is unlimited")] | None = None
     retention_days: Annotated[int, Field(ge=1, le=36_500, description="Of the audit")] | None = None
 
@@ -90,7 +93,5 @@ def settle(reader: ControlReader, caller: Caller, name: str, body: EnvironmentCh
     if new == old:
         return Change(new)
     before = old.fact() if old else None
-    event = AdminEvent(
-        AdminEventType.ENVIRONMENT_UPDATED, name, operator_of(reader).id, name, before, new.fact()
-    )
+    event = AdminEvent(AdminEventType.ENVIRONMENT_UPDATED, name, operator_of(reader).id, name, before, new.fact())
     return Change(new, puts=(new,), events=(event,))

@@ -1,4 +1,4 @@
-"""`/v1/environments/{env}/usage`: counts and latencies by key and day, as nodes tell them. Nothing names data (W7.3)."""
+"""`/v1/environments/{env}/usage`: counts and latencies by key and day, as nodes tell. Nothing names data (W7.3)."""
 
 from __future__ import annotations
 

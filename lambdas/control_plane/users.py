@@ -49,8 +49,8 @@ Status = Literal["active", "suspended"]
 class NewUser(Model):
     """A user to make; without an organization he joins the caller's.
 
-    His id is his e-mail address when the operator's Owner makes him; else the organization's id, a colon, and the address
-    or what is given.
+    His id is his e-mail address when the operator's Owner makes him; else the organization's id, a colon, and the
+    address, or what is given and begins so.
     """
 
     email: Email
@@ -182,9 +182,7 @@ def change(reader: ControlReader, caller: Caller, user_id: str, body: UserChange
     else:
         _need_rule(caller, old.organization, old.role)
     ends = Endings() if standing else lent_to(reader, old.id, at)
-    return Change(
-        now, puts=(now, *ends.puts), observations=ends.observations, events=(*events, *ends.events)
-    )
+    return Change(now, puts=(now, *ends.puts), observations=ends.observations, events=(*events, *ends.events))
 
 
 def remove(reader: ControlReader, caller: Caller, user_id: str, now: str) -> Change[UserRecord]:
@@ -283,7 +281,9 @@ def need_one_owner(reader: ControlReader, user: UserRecord) -> None:
         other.role is Role.OWNER and other.organization == user.organization and other.id != user.id
         for other in reader.every(UserRecord, "")
     ):
-        raise Conflict("This organization has an Owner already.", advice="Hand it over: `hatidata organizations transfer`.")
+        raise Conflict(
+            "This organization has an Owner already.", advice="Hand it over with `hatidata organizations transfer`."
+        )
 
 
 def checked_attributes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:

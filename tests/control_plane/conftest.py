@@ -16,6 +16,7 @@ from governance.ports import QueryAuditFilters, QueryAuditPage
 from lambdas.control_plane.bootstrap import bootstrap
 from lambdas.control_plane.handler import Handler, make_handler
 from local.control_store import SqliteControlStore
+from local.signing import HomeSigner
 from local.secret_box import HomeSecretBox
 
 NODE_SUBJECT = "CN=hatidata-node,O=HatiData"
@@ -147,5 +148,5 @@ def api(tmp_path: Path) -> Iterator[Api]:
         clock=clock,
     )
     secrets = HomeSecretBox(tmp_path, clock)
-    yield Api(make_handler(store, clock, queries=search, secrets=secrets), key, store, clock, search, secrets)
+    yield Api(make_handler(store, clock, queries=search, secrets=secrets, signer=HomeSigner(tmp_path)), key, store, clock, search, secrets)
     store.close()
