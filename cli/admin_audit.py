@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,9 @@ import typer
 from rich.console import Console
 
 from cli import show
+from cli.chain_file import verify_file
 from cli.connection import ControlPlane
-from cli.exits import REFUSED
+from cli.exits import REFUSED, UsageWrong
 from cli.options import EnvironmentOption, HomeOption, JsonOption
 from governance import chain
 from governance.errors import InvalidRequest
@@ -89,14 +89,20 @@ def export_chain(
 @app.command("verify-chain")
 def verify_chain(
     file: Annotated[Path | None, typer.Argument(help="A file of chain lines; offline, nothing else is asked.")] = None,
-    expect_head: Annotated[str, typer.Option(help="The hash the last event must have, from a checkpoint.")] = "",
+    expect_head: Annotated[str, typer.Option(help="The hash the last event must have.")] = "",
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="A folder with checkpoints, such as a copy of the audit store.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The public key (PEM) that checkpoints are signed with.")] = None,
     home: HomeOption = None,
     environment: EnvironmentOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Verify the chain of administrative events; exits 1 when it does not hold."""
+    """Verify the chain of administrative events; exits 1 when it does not hold or checkpoints disagree."""
     if file is not None:
-        found = _verify_file(file, environment)
+        found = verify_file(file, environment, checkpoints, key)
+    elif checkpoints is not None:
+        raise UsageWrong("Checkpoints are compared with a file: export the chain first (`audit export-chain`).")
     else:
         with ControlPlane.connect(home, environment) as plane:
             found = plane.get(plane.within("audit", "admin", "verify-chain"))
@@ -110,27 +116,6 @@ def verify_chain(
         sys.exit(REFUSED)
 
 
-def _verify_file(file: Path, environment: str) -> dict[str, Any]:
-    try:
-        found = chain.verify(_lines(file), environment)
-    except (OSError, UnicodeDecodeError):
-        raise InvalidRequest(f"{file} cannot be read as lines of UTF-8.") from None
-    broken = found.first_break
-    return {
-        "environment": found.environment,
-        "holds": found.holds,
-        "count": found.count,
-        "head": found.head,
-        "first_break": {"line": broken.line, "sequence": broken.sequence, "reason": broken.reason} if broken else None,
-    }
-
-
-def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8", newline="\n") as lines:
-        while line := lines.readline(chain.LINE_CHARS_MAX + 2):
-            yield line
-
-
 def _new(file: Path) -> Any:
     try:
         return file.open("xb")
@@ -142,6 +127,15 @@ def _tell(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if found["holds"]:
         console.print(f"The chain holds: {found['count']} events, head {found['head']}.")
+        if "checkpoints" in found:
+            last = found["last_checkpoint_at"] or "no time"
+            signatures = "signatures hold" if found["signed"] else "signatures were not checked: no --key"
+            console.print(f"It agrees with {found['checkpoints']} checkpoints, the last at {last} ({signatures}).")
         return
+    for finding in found.get("findings", ()):
+        console.print(f"{finding['kind']}: {finding['checkpoint']}: {finding['detail']}.")
     broken = found["first_break"]
+    if broken is None:
+        console.print(f"The chain is whole in itself ({found['count']} events), but NOT what the checkpoints say.")
+        return
     console.print(f"The chain BREAKS at line {broken['line']} (sequence {broken['sequence']}): {broken['reason']}.")

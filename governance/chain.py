@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 VERSION = 1
@@ -141,6 +141,8 @@ class Verification:
     count: int
     head: str
     first_break: Break | None
+    marked: Mapping[int, str] = field(default_factory=dict)
+    """The hashes of the events that were asked for, by sequence, as far as they hold."""
 
     @property
     def holds(self) -> bool:
@@ -148,22 +150,26 @@ class Verification:
         return self.first_break is None
 
 
-def verify(lines: Iterable[str], environment: str = "") -> Verification:
+def verify(lines: Iterable[str], environment: str = "", *, marks: Container[int] = ()) -> Verification:
     """Follow the chain from its first line; stops at the first break.
 
-    Says nothing of lines missing at the end: compare `count` and `head` with a checkpoint kept elsewhere.
+    Says nothing of lines missing at the end: compare with checkpoints kept elsewhere (`governance.checkpoints`).
 
     Args:
         lines: with or without line ends; an empty chain holds.
         environment: whose chain it must be; empty takes the first line's word.
+        marks: sequences whose hashes are wanted.
     """
     count, head = 0, genesis(environment) if environment else ""
+    marked: dict[int, str] = {}
     for number, raw in enumerate(lines, start=1):
         found = _check(raw.rstrip("\n"), environment, count + 1, head)
         if isinstance(found, str):
-            return Verification(environment, count, head, Break(number, _claimed_sequence(raw), found))
+            return Verification(environment, count, head, Break(number, _claimed_sequence(raw), found), marked)
         environment, count, head = found["environment"], count + 1, found["hash"]
-    return Verification(environment, count, head, None)
+        if count in marks:
+            marked[count] = head
+    return Verification(environment, count, head, None, marked)
 
 
 def _check(line: str, environment: str, sequence: int, previous: str) -> dict[str, Any] | str:

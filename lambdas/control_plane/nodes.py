@@ -34,6 +34,7 @@ from lambdas.control_plane.models import (
     Page,
     page,
 )
+from lambdas.control_plane.request import WAIT_S_MAX
 from lambdas.control_plane.resolver import ThreadedResolver
 from lambdas.control_plane.rulebook import Shelf
 from lambdas.control_plane.schemas import TableAnswer
@@ -44,7 +45,6 @@ REPORT_KEPT = timedelta(hours=1)
 """How long the parts of a report wait for the others."""
 FIGURES_MAX = 256
 KEYS_USED_MAX = 10_000
-WAIT_S_MAX = 25.0
 
 EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT)]
 FigureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]

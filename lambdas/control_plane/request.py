@@ -18,6 +18,9 @@ BODY_BYTES_MAX = 1_048_576
 PATH_CHARS_MAX = 1024
 QUERY_PARAMETERS_MAX = 32
 QUERY_CHARS_MAX = 4096
+WAIT_S_MAX = 25.0
+"""The longest long poll: below the idle limits of load balancers and this API's own deadline."""
+RULEBOOK_PATH = "/v1/nodes/rulebook"
 CLIENT_CERTIFICATE_SUBJECT = "x-amzn-mtls-clientcert-subject"
 """Set by a load balancer that verified the client's certificate against its trust store; never by a client."""
 
@@ -74,6 +77,18 @@ def parse_request(event: Mapping[str, Any], request_id: str) -> Request:
         request_id=request_id,
         certificate_subject=headers.get(CLIENT_CERTIFICATE_SUBJECT, ""),
     )
+
+
+def waited(event: Mapping[str, Any]) -> tuple[str, float]:
+    """Which environment's rulebook a request waits for, and how long it would; 0 s when it waits for nothing."""
+    if event.get("path") != RULEBOOK_PATH or event.get("httpMethod") != "GET":
+        return "", 0.0
+    try:
+        query = _query(event)
+        wait_s = float(query.get("wait_s", ("0",))[-1])
+    except (InvalidRequest, ValueError):
+        return "", 0.0
+    return query.get("environment", ("production",))[-1], min(max(wait_s, 0.0), WAIT_S_MAX) if wait_s > 0 else 0.0
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, str]:

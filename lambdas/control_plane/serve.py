@@ -22,7 +22,7 @@ from aiohttp import web
 from governance.errors import BodyTooLarge, Refusal, TooManyRequests
 from lambdas.control_plane.answers import RequestTimedOut, error_answer
 from lambdas.control_plane.handler import Handler, make_handler
-from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUBJECT, new_request_id
+from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUBJECT, new_request_id, waited
 from local.audit_search import AuditSearch
 from local.clock import SystemClock
 from local.control_store import SqliteControlStore
@@ -40,8 +40,6 @@ WAITING_MAX = 256
 """Requests that wait or are worked on; the next is refused."""
 REQUEST_DEADLINE_S = 30.0
 HEADER_BYTES_MAX = 16_384
-WAIT_S_MAX = 25.0
-RULEBOOK_PATH = "/v1/nodes/rulebook"
 
 
 @dataclass
@@ -196,7 +194,7 @@ class _Door:
         try:
             async with asyncio.timeout(REQUEST_DEADLINE_S):
                 event = await _event(request)
-                return await self._answer_or_wait(event, _wait_s(request))
+                return await self._answer_or_wait(event, waited(event)[1])
         except TimeoutError:
             return _refused(
                 RequestTimedOut("The request took too long.", advice="Look whether it was done; then try again.")
@@ -216,15 +214,6 @@ class _Door:
                 return answer
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), left)
-
-
-def _wait_s(request: web.Request) -> float:
-    if request.path != RULEBOOK_PATH:
-        return 0.0
-    try:
-        return min(max(float(request.query.get("wait_s", "0")), 0.0), WAIT_S_MAX)
-    except ValueError:
-        return 0.0
 
 
 async def _event(request: web.Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -10,14 +11,15 @@ from pathlib import Path
 
 from governance import chain
 from governance.admin_event import SHAPES
+from governance.checkpoints import Checkpoint
 from governance.permissions import ENDPOINTS
 from lambdas.control_plane.answers import STATUS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "control-plane.md").read_text("utf-8")
 
 
-def block(language: str) -> str:
-    found = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+def block(language: str, holding: str = "") -> str:
+    found = [text for text in re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL) if holding in text]
     assert found
     return str(found[-1])
 
@@ -54,7 +56,7 @@ def test_the_vectors_hold_and_the_genesis_is_as_told() -> None:
 
 def test_the_auditors_verifier_agrees_with_ours(tmp_path: Path) -> None:
     program, log = tmp_path / "verify.py", tmp_path / "chain.jsonl"
-    program.write_text(block("python"), "utf-8")
+    program.write_text(block("python", "broken at line"), "utf-8")
 
     def verdict(lines: list[str]) -> tuple[int, str]:
         log.write_text("".join(line + "\n" for line in lines), "utf-8")
@@ -68,3 +70,10 @@ def test_the_auditors_verifier_agrees_with_ours(tmp_path: Path) -> None:
     assert verdict([lines[0], lines[2]]) == (1, "broken at line 2")
     assert verdict([lines[0], lines[1].replace("sales", "sells"), lines[2]]) == (1, "broken at line 2")
     assert verdict([lines[1], lines[0], lines[2]])[0] == 1
+
+
+def test_the_checkpoint_of_the_vectors_is_as_told() -> None:
+    found = chain.verify(block("jsonl").splitlines(), "production")
+    checkpoint = Checkpoint("production", found.count, found.head, "2026-11-22T03:00:00.000000Z")
+    assert checkpoint.encode().decode() in DOCUMENT
+    assert hashlib.sha256(checkpoint.encode()).hexdigest() in DOCUMENT

@@ -1,0 +1,1 @@
+"""Lays signed checkpoints of the administrative chains into the audit store, at least hourly."""
