@@ -44,6 +44,9 @@ synth: wheels ## write the CloudFormation templates to build/cdk.out; DEPLOYMENT
 LOCK_ARM64 := $(BIN)/python -m uv pip compile pyproject.toml -c requirements.lock --python-platform aarch64-manylinux_2_28 \
   --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
+mutants: setup ## mutation testing of the law; MUTANTS='engine.pipeline.guard*' narrows it; hours for all
+	$(BIN)/mutmut run --max-children 2 $(MUTANTS)
+
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock

@@ -93,3 +93,26 @@ def test_an_unprintable_character_of_a_table_name_comes_back_as_a_question_mark(
 def test_a_table_with_a_minimum_group_is_not_sampled(lab: Lab, sample: str) -> None:
     rule = MinimumGroup("g", "groups of two", TableName("sales", "c"), 2)
     assert refusal(lab, f"SELECT count(*) FROM sales.c {sample}", principal(), rule).code == "permission_denied"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM sales.c",
+        "SELECT region, count(*) FROM sales.c GROUP BY region QUALIFY row_number() OVER () = 1",
+        "SELECT count(*) FROM sales.c HAVING count(*) FILTER (WHERE id = 1) > 0",
+        "SELECT count(*) FROM sales.c GROUP BY region ORDER BY count(*) FILTER (WHERE id = 1)",
+        "SELECT count(*) + #1 FROM sales.c GROUP BY ALL",
+        "SELECT count(*), COLUMNS(*) FROM sales.c",
+        "SELECT count(*) + (SELECT max(id) FROM sales.c) FROM sales.c",
+        "SELECT list_transform([count(*)], lambda x: x + id) FROM sales.c",
+        "SELECT count(*) OVER () FROM sales.c GROUP BY region",
+        "SELECT count(*) FROM sales.c GROUP BY id % 2",
+        "SELECT region || 'x', count(*) FROM sales.c GROUP BY region",
+    ],
+)
+def test_only_plain_aggregates_read_a_table_with_a_minimum_group(lab: Lab, sql: str) -> None:
+    rule = MinimumGroup("g", "groups of two", TableName("sales", "c"), 2)
+    found = refusal(lab, sql, principal(), rule)
+    assert found.code in ("permission_denied", "statement_refused"), found.code
+    assert "sales.c" in found.message or found.code == "statement_refused"
