@@ -264,7 +264,6 @@ class NetworkStack(cdk.Stack):
             ],
             ["*"],
         )
-        self._interface("Monitoring", services.CLOUDWATCH_MONITORING, ["cloudwatch:PutMetricData"], ["*"])
         self._interface("Sns", services.SNS, ["sns:Publish"], [f"arn:aws:sns:{here}:{place.name}-*"])
 
     def _interface(

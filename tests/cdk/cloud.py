@@ -105,7 +105,8 @@ class Cloud:
             case "Fn::Join":
                 return argument[0].join(str(part) for part in argument[1])
             case "Fn::Select":
-                return argument[1][int(argument[0])]
+                parts = argument[1]  # of names that only AWS will know there are fewer
+                return parts[int(argument[0])] if int(argument[0]) < len(parts) else "?"
             case "Fn::Split":
                 return argument[1].split(argument[0])
             case "Fn::Base64" | "Fn::Sub":
@@ -129,8 +130,10 @@ class Cloud:
             return f"arn:aws:sns:{REGION}:{ACCOUNT}:{raw['Properties']['TopicName']}"
         return raw["Properties"][named] if named else name
 
-    def _attribute(self, stack: str, name: str, attribute: str) -> str:
+    def _attribute(self, stack: str, name: str, attribute: str) -> Any:
         raw = self.templates[stack]["Resources"][name]
+        if attribute == "DnsEntries":
+            return [f"Z0123456789:{name}.vpce.amazonaws.com"]
         if attribute not in ("Arn", "TopicArn"):
             return f"{name}.{attribute}"
         here = f"{REGION}:{ACCOUNT}"
@@ -165,7 +168,7 @@ class Cloud:
         return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{found[0]}"
 
     def identity_statements(self, role: str) -> list[dict[str, Any]]:
-        name = role.rsplit("/", 1)[1]
+        name = role.rsplit("/", 1)[-1]
         found: list[dict[str, Any]] = []
         for each in self.resources:
             if each.type == "AWS::IAM::RolePolicy" and each.properties["RoleName"] == name:
