@@ -51,7 +51,7 @@ def create(
     allowed_table: Annotated[list[str] | None, typer.Option(help="schema.table or schema.*.")] = None,
     expires_at: Annotated[str, typer.Option(help="RFC 3339, such as 2027-01-31T00:00:00Z.")] = "",
     dialect: Annotated[str, typer.Option(help="The SQL dialect of its sessions.")] = "duckdb",
-    rotate_after_days: Annotated[int, typer.Option(min=0, help="Rotate it by itself at this age (4 or more); 0 is never.")] = 0,
+    rotate_after_days: Annotated[int, typer.Option(min=0, help="The age at which it rotates by itself; 0: never.")] = 0,
     home: HomeOption = None,
     environment: EnvironmentOption = "",
     json: JsonOption = False,

@@ -8,6 +8,7 @@ is followed, no proxy asked, nothing of the answer's body read, and the whole mu
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from typing import Protocol
 import httpx
 
 from governance.webhook_address import refusal
+
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # below it they log URLs and headers, parts of which are secret
 
 CONNECT_S = 5.0
 TOTAL_S = 15.0

@@ -70,7 +70,12 @@ def test_outside_global_unicast_all_of_ipv6_is_closed(address: IPv6Address) -> N
         assert refusal(address, ())
 
 
-GOOD = ("https://hooks.example.com/a?b=c", "https://hooks.example.com:8443", "https://[2001:db8::1]/x", "https://8.8.8.8/")
+GOOD = (
+    "https://hooks.example.com/a?b=c",
+    "https://hooks.example.com:8443",
+    "https://[2001:db8::1]/x",
+    "https://8.8.8.8/",
+)
 BAD = (
     "", "hooks.example.com", "ftp://hooks.example.com/", "https://", "https:///path", "https://user@hooks.example.com/",
     "https://user:pw@hooks.example.com/", "https://hooks.example.com/#x", "https://hooks.example.com:99999/",
