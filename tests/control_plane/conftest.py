@@ -72,6 +72,8 @@ class Api:
     clock: StoppedClock
     search: RecordedSearch
     secrets: HomeSecretBox | None = None
+    folder: Path = field(default_factory=Path)
+    """Where its signing key lies."""
     answers: list[Answer] = field(default_factory=list)
 
     def call(
@@ -148,5 +150,6 @@ def api(tmp_path: Path) -> Iterator[Api]:
         clock=clock,
     )
     secrets = HomeSecretBox(tmp_path, clock)
-    yield Api(make_handler(store, clock, queries=search, secrets=secrets, signer=HomeSigner(tmp_path)), key, store, clock, search, secrets)
+    handler = make_handler(store, clock, queries=search, secrets=secrets, signer=HomeSigner(tmp_path))
+    yield Api(handler, key, store, clock, search, secrets, folder=tmp_path)
     store.close()

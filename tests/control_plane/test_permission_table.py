@@ -44,7 +44,7 @@ CELLS = {  # endpoint: (scope or None for any key, whether only the operator's u
     "POST /v1/invitations": ("users:manage", False, 422),
     "DELETE /v1/invitations/none": ("users:manage", False, 404),
     "GET /v1/access-reviews": ("audit:read", False, 200),
-    "POST /v1/access-reviews": ("users:manage", False, 422),
+    "POST /v1/access-reviews": ("users:manage", False, 201),
     "GET /v1/access-reviews/2026-Q4.none/lines": ("audit:read", False, 404),
     "POST /v1/access-reviews/2026-Q4.none/lines/1": ("audit:read", False, 422),
     f"GET {E_}/schemas": ("schemas:read", False, 200),
