@@ -72,7 +72,7 @@ def create(
     if agent_id:
         body["agent"] = {"id": agent_id, "framework": agent_framework, "trust": agent_trust}
     with ControlPlane.connect(home, environment) as plane:
-        _print_new(plane.post(plane.within("keys"), body), json)
+        print_new_key(plane.post(plane.within("keys"), body), json)
 
 
 @app.command("rotate")
@@ -86,14 +86,14 @@ def rotate(
     """Make a key's successor; it is printed once."""
     with ControlPlane.connect(home, environment) as plane:
         found = _find(plane, key)
-        _print_new(plane.post(plane.within("keys", found["id"], "rotate"), {"grace_hours": grace_hours}), json)
+        print_new_key(plane.post(plane.within("keys", found["id"], "rotate"), {"grace_hours": grace_hours}), json)
 
 
 @app.command("successor")
 def successor(home: HomeOption = None, environment: EnvironmentOption = "", json: JsonOption = False) -> None:
     """Fetch the successor of your own key (HATIDATA_API_KEY), after it rotated by itself; printed once."""
     with ControlPlane.connect(home, environment) as plane:
-        _print_new(plane.post("/v1/successor"), json)
+        print_new_key(plane.post("/v1/successor"), json)
 
 
 @app.command("revoke")
@@ -107,7 +107,8 @@ def _find(plane: ControlPlane, key: str) -> dict[str, Any]:
     return one(plane, plane.within("keys"), key)
 
 
-def _print_new(made: dict[str, Any], json_wanted: bool) -> None:
+def print_new_key(made: dict[str, Any], json_wanted: bool) -> None:
+    """Print a key just made, this once."""
     if json_wanted:
         show.as_json(made)
         return

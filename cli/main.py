@@ -8,18 +8,23 @@ import sys
 import typer
 
 from cli import (
+    access,
     admin_audit,
     audit_proof,
     cache,
     encryption_keys,
+    environments,
     identity,
     init,
+    invitations,
     keys,
     organizations,
     policies,
+    reviews,
     schemas,
     serve,
     state,
+    usage,
     users,
     views,
     webhooks,
@@ -42,8 +47,12 @@ app.command("apply")(state.apply)
 app.command("demo")(demo.demo)
 app.command("whoami")(identity.whoami)
 app.add_typer(organizations.app, name="organizations")
+app.add_typer(environments.app, name="environments")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(users.app, name="users")
+app.add_typer(invitations.app, name="invitations")
+app.add_typer(access.app, name="access")
+app.add_typer(reviews.app, name="reviews")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(encryption_keys.app, name="encryption-keys")
@@ -52,6 +61,8 @@ app.add_typer(views.app, name="views")
 audit_proof.add_to(admin_audit.app)
 app.add_typer(admin_audit.app, name="audit")
 app.add_typer(cache.app, name="cache")
+app.add_typer(usage.quotas, name="quotas")
+app.command("usage")(usage.usage)
 
 
 def main() -> None:

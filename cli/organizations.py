@@ -42,6 +42,18 @@ def rename(id: _Id, name: str, home: HomeOption = None, json: JsonOption = False
         show.detail(plane.patch(path("v1", "organizations", id), {"name": name}), json_wanted=json)
 
 
+@app.command("transfer")
+def transfer(
+    id: _Id,  # noqa: A002
+    user: Annotated[str, typer.Argument(help="The next Owner's id or e-mail address.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Hand an organization over; its present Owner becomes an Admin."""
+    with ControlPlane.connect(home) as plane:
+        show.detail(plane.post(path("v1", "organizations", id, "owner"), {"user": user}), json_wanted=json)
+
+
 @app.command("suspend")
 def suspend(id: _Id, home: HomeOption = None, json: JsonOption = False) -> None:  # noqa: A002
     """Stop an organization's users and keys until it is restored."""

@@ -48,7 +48,7 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Make a user."""
-    body: dict[str, Any] = {"email": email, "role": role.value, "attributes": _attributes(attribute)}
+    body: dict[str, Any] = {"email": email, "role": role.value, "attributes": attributes_of(attribute)}
     body |= {name: value for name, value in (("organization", organization), ("id", id)) if value}
     with ControlPlane.connect(home) as plane:
         show.detail(plane.post("/v1/users", body), json_wanted=json)
@@ -74,7 +74,7 @@ def update(
             change["email"] = email
         if attribute or remove_attribute:
             kept = {k: v for k, v in old["attributes"].items() if k not in (remove_attribute or ())}
-            change["attributes"] = kept | _attributes(attribute)
+            change["attributes"] = kept | attributes_of(attribute)
         if not change:
             raise UsageWrong("Say what to change: --role, --email, --attribute or --remove-attribute.")
         show.detail(plane.patch(path("v1", "users", old["id"]), change), json_wanted=json)
@@ -109,7 +109,8 @@ def _find(plane: ControlPlane, user: str) -> dict[str, Any]:
     return one(plane, "/v1/users", user, by=("id", "email"))
 
 
-def _attributes(pairs: list[str] | None) -> dict[str, str]:
+def attributes_of(pairs: list[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` options as attributes; UsageWrong when one is none."""
     out = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
