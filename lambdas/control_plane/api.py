@@ -26,8 +26,8 @@ from governance.timestamp import stamp
 from lambdas.control_plane import (
     audit,
     elevations,
-    environments,
     encryption_keys,
+    environments,
     identity,
     invitations,
     keys,
@@ -49,6 +49,7 @@ from lambdas.control_plane.answers import InternalError, error_answer, invalid
 from lambdas.control_plane.authenticate import Doorkeeper
 from lambdas.control_plane.caller import HOME_ENVIRONMENT, Caller, Guest, NodeIdentity, actor_of, node_name
 from lambdas.control_plane.desk import Desk, Visit
+from lambdas.control_plane.last_use import LastUse
 from lambdas.control_plane.once import Repeated, need_first, noted, replayed, wanted
 from lambdas.control_plane.rates import Meter, RateExceeded, Rates, Standing, source_name
 from lambdas.control_plane.request import Request, new_request_id, parse_request
@@ -79,6 +80,7 @@ class ControlPlane:
     ) -> None:
         self.desk = Desk(store, clock, queries=queries, secrets=secrets, signer=signer)
         self._doorkeeper = Doorkeeper()
+        self._last_use = LastUse()
         rates = rates or Rates()
         self._sources, self._keys = Meter(rates.per_source), Meter(rates.per_key)
         self._app = ThreadedResolver()
@@ -164,6 +166,7 @@ class ControlPlane:
             now=self.desk.clock.now(),
         )
         standing = self._keys.take(key.id)
+        self._last_use.note(self.desk.store, key, self.desk.clock.now())
         caller = Caller(user, key, organization, self._attribution(actor_of(user, key), request))
         decision = decide(endpoint, user.role, key.scopes, operator=organization.operator)
         if not decision.allowed:

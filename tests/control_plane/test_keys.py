@@ -243,6 +243,23 @@ def test_last_use_is_told_by_nodes_and_never_moves_back(api: Api) -> None:
     assert api.ok("GET", f"{KEYS}/{made['id']}")["last_used_at"] == "2026-11-22T03:00:00.000000Z"
 
 
+def test_last_use_is_noted_by_the_api_too_once_a_minute(api: Api) -> None:
+    made = api.key_for("olga@acme.example", "read_only")
+    assert made["last_used_at"] == ""
+    seen = []
+    for _ in range(3):
+        api.call("GET", "/v1/whoami", key=made["key"])
+        seen.append(api.ok("GET", f"{KEYS}/{made['id']}")["last_used_at"])
+        api.clock.forward(seconds=40)
+    assert seen == [f"2026-11-22T03:0{at}.000000Z" for at in ("0:00", "0:00", "1:20")]
+
+
+def test_a_key_rotates_by_itself_after_four_days_or_more(api: Api) -> None:
+    for days in (1, 3, -1, 3651):
+        assert refuse_key(api, 422, rotate_after_days=days) == "invalid_request"
+    assert api.key_for("olga@acme.example", "read_only", rotate_after_days=4)["rotate_after_days"] == 4
+
+
 def test_w5_5_rotation_and_revocation_are_in_the_chain(api: Api) -> None:
     made = api.key_for("olga@acme.example", "read_only")
     successor = api.ok("POST", f"{KEYS}/{made['id']}/rotate")
