@@ -13,8 +13,9 @@ from rich.console import Console
 from cli import show
 from cli.exits import REFUSED
 from cli.options import JsonOption
+from governance.audit_proof import Report
 from governance.errors import InvalidRequest, Refusal
-from local.audit_verify import PUBLIC_KEY_FILE, Report, public_key, seal_finished_days, signing_key, verify
+from local.audit_verify import PUBLIC_KEY_FILE, public_key, seal_finished_days, signing_key, verify
 from local.clock import SystemClock
 from local.home import Home
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from governance.audit_proof import unpack
 from governance.tables import fold
 from governance.timestamp import parse
 
 SCHEMA_VERSION = 1
-OBJECT_BYTES_MAX = 512 << 20
-"""An object that unpacks to more is not one of ours."""
 
 _SCHEMA = """
 CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, damaged INTEGER NOT NULL);
@@ -52,22 +50,6 @@ def micros(text: str) -> int:
 
 
 _MICROSECOND = datetime.resolution
-
-
-def unpack(data: bytes) -> bytes:
-    """The lines of an object.
-
-    Raises:
-        ValueError: not gzip, cut short, or more than `OBJECT_BYTES_MAX`.
-    """
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        text = unpacker.decompress(data, OBJECT_BYTES_MAX)
-    except zlib.error as error:
-        raise ValueError("not a gzip object") from error
-    if not unpacker.eof or unpacker.unused_data:
-        raise ValueError("an object cut short, too long, or with something behind it")
-    return text
 
 
 class AuditIndex:

@@ -11,10 +11,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from governance.audit_proof import unpack
 from governance.errors import AuditUnavailable, InvalidRequest
 from governance.ports import QueryAuditFilters, QueryAuditPage
 from governance.tables import fold
-from local.audit_index import AuditIndex, micros, unpack
+from local.audit_index import AuditIndex, micros
 
 CATCH_UP_S = 5.0
 """How long one search may spend on taking new objects in."""

@@ -12,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.audit import QueryAudit
+from governance.audit_proof import Report
 from governance.errors import InvalidRequest
 from local.audit_files import AuditFiles
-from local.audit_verify import Report, public_key, seal_finished_days, signing_key, verify
+from local.audit_verify import public_key, seal_finished_days, signing_key, verify
 from tests.engine.audit.records import SteppedClock, event, intent, outcome, settings
 
 FIRST = datetime(2026, 11, 20, 12, tzinfo=UTC)
