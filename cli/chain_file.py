@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,37 @@ CHECKPOINTS_MAX = 1_000_000
 
 
 def verify_file(file: Path, environment: str, checkpoints: Path | None, key: Path | None) -> dict[str, Any]:
+    """As `verify_lines`, of a file.
+
+    Raises:
+        InvalidRequest: file, folder or key cannot be read.
+    """
+    try:
+        return verify_lines(lambda: _lines(file), environment, checkpoints, key)
+    except (OSError, UnicodeDecodeError):
+        raise InvalidRequest(f"{file} cannot be read as lines of UTF-8.") from None
+
+
+def verify_lines(
+    lines: Callable[[], Iterator[str]], environment: str, checkpoints: Path | None, key: Path | None
+) -> dict[str, Any]:
     """What is found: `holds`, `count`, `head`, `first_break`, and of checkpoints `findings` and their number.
 
     Args:
-        file: lines of a chain.
+        lines: begins anew with the lines of a chain.
         environment: whose it must be; empty takes the first line's word.
         checkpoints: a folder, searched below `checkpoints/` or as a whole; None compares with none.
         key: a PEM; None checks no signatures.
 
     Raises:
-        InvalidRequest: file, folder or key cannot be read.
+        InvalidRequest: folder or key cannot be read.
     """
     findings: list[Finding] = []
     known: list[tuple[str, Checkpoint]] = []
     if checkpoints is not None:
-        known, findings = _read(checkpoints, environment or _environment(file), _verify_with(key))
+        known, findings = _read(checkpoints, environment or _environment(lines()), _verify_with(key))
     marks = {checkpoint.sequence for _, checkpoint in known}
-    try:
-        found = chain.verify(_lines(file), environment, marks=marks)
-    except (OSError, UnicodeDecodeError):
-        raise InvalidRequest(f"{file} cannot be read as lines of UTF-8.") from None
+    found = chain.verify(lines(), environment, marks=marks)
     findings += compare(found.environment, found.count, found.marked, known)
     broken = found.first_break
     told: dict[str, Any] = {
@@ -110,13 +122,9 @@ def _signature_fault(path: Path, data: bytes, verify: Verify | None) -> str:
     return "" if verify(data, signature) else "bad_signature"
 
 
-def _environment(file: Path) -> str:
+def _environment(lines: Iterator[str]) -> str:
     """Whose chain the first line says it is."""
-    try:
-        found = chain.verify([line for line, _ in zip(_lines(file), range(1), strict=False)])
-    except (OSError, UnicodeDecodeError):
-        raise InvalidRequest(f"{file} cannot be read as lines of UTF-8.") from None
-    return found.environment
+    return chain.verify(islice(lines, 1)).environment
 
 
 def _lines(file: Path) -> Iterator[str]:

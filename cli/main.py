@@ -11,6 +11,7 @@ from cli import (
     access,
     admin_audit,
     audit_proof,
+    backup,
     cache,
     encryption_keys,
     environments,
@@ -38,7 +39,6 @@ app = typer.Typer(
     help="A governed data warehouse: PostgreSQL clients in front, Parquet behind, the law in between.",
     epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 the control plane is not reachable.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("init")(init.init)
@@ -46,6 +46,8 @@ app.command("serve")(serve.serve)
 app.command("apply")(state.apply)
 app.command("demo")(demo.demo)
 app.command("whoami")(identity.whoami)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore_home)
 app.add_typer(organizations.app, name="organizations")
 app.add_typer(environments.app, name="environments")
 app.add_typer(schemas.app, name="schemas")

@@ -18,7 +18,7 @@ from governance.errors import Conflict, InvalidRequest, NotFound
 
 FORMAT = 1
 ENVIRONMENTS = ("production", "staging")
-_FOLDERS = ("control", "tls", "node", "audit", "run")
+FOLDERS = ("control", "tls", "node", "audit", "run")
 _DOCUMENT_BYTES_MAX = 64 * 1024
 
 
@@ -72,7 +72,7 @@ class Home:
         if any(home.path.iterdir()):
             raise Conflict("The home folder is not empty.", advice="Choose a folder that does not exist yet.")
         home.path.chmod(0o700)
-        for name in _FOLDERS:
+        for name in FOLDERS:
             (home.path / name).mkdir(mode=0o700)
         write_private(home.settings_path, _encode({"format": FORMAT, **asdict(settings)}))
         return home
