@@ -71,6 +71,7 @@ class ControlPlane:
     """Calls to the REST API. A context manager: leaving it closes the connections."""
 
     def __init__(self, address: Address, api_key: str) -> None:
+        """An empty `api_key` calls what is open to anyone."""
         try:
             context = ssl.create_default_context(cafile=str(address.ca) if address.ca else None)
         except OSError:
@@ -83,7 +84,7 @@ class ControlPlane:
             verify=context,
             timeout=TIMEOUT_S,
             trust_env=False,
-            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
+            headers={"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
         )
 
     @classmethod
