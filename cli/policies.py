@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import policy_tests, show, yaml_document
+from cli import policy_drafts, policy_impact, policy_tests, show, yaml_document
 from cli.connection import ControlPlane
 from cli.lookup import one
 from cli.options import EnvironmentOption, HomeOption, JsonOption
@@ -22,6 +22,8 @@ _FileOption = Annotated[Path, typer.Option("--file", "-f", help="One policy, as 
 
 
 app.command("test")(policy_tests.run_tests)
+app.command("impact")(policy_impact.impact)
+policy_drafts.add_to(app)
 
 
 @app.command("list")

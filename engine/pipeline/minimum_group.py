@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.pipeline import functions
-from engine.pipeline.guard import cannot_fail
+from engine.pipeline.prover import cannot_fail
 from engine.pipeline.relation import SecuredTable
 from engine.pipeline.splice import Source
 from engine.pipeline.survey import Node, Survey, children

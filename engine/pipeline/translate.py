@@ -6,11 +6,15 @@ DuckDB passes. Widening the list takes a test that shows the same meaning.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from engine.pipeline.text_gate import scan
+from engine.pipeline.text_gate import Token, scan
 from governance.errors import StatementRefused, SyntaxRefused
 
 DIALECTS = frozenset({"postgres", "snowflake"})
@@ -23,12 +27,27 @@ _FORMS: tuple[type[exp.Expr], ...] = (
     exp.GTE, exp.Is, exp.In, exp.Between, exp.Exists, exp.Like, exp.ILike, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Case,
     exp.If, exp.Add, exp.Sub, exp.Mul, exp.Neg, exp.DPipe, exp.Cast, exp.DataType, exp.DataTypeParam, exp.Count,
     exp.Sum, exp.Min, exp.Max, exp.Avg, exp.Coalesce, exp.Lower, exp.Upper, exp.Length, exp.Window, exp.RowNumber,
-    exp.Rank, exp.DenseRank,
+    exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue,
+    exp.NthValue, exp.WindowSpec, exp.Filter, exp.Rollup, exp.Cube, exp.GroupingSets, exp.Nullif, exp.Abs, exp.Replace,
+    exp.StrPosition, exp.Left, exp.Right, exp.Substring, exp.StartsWith, exp.Mod, exp.Extract, exp.Var, exp.LogicalAnd,
+    exp.LogicalOr, exp.Trim,
 )  # fmt: skip
+"""Forms that mean the same in every dialect and in DuckDB, some of them only as `_CHECKS` has them."""
+_OF_DIALECT: dict[str, tuple[type[exp.Expr], ...]] = {
+    "postgres": (
+        exp.Greatest, exp.Least, exp.GroupConcat, exp.Fetch, exp.LimitOptions, exp.Lateral, exp.Interval, exp.SplitPart,
+    ),
+    "snowflake": (exp.Qualify, exp.Nvl2, exp.EqualNull, exp.CountIf),
+}  # fmt: skip
+"""Forms that mean the same in DuckDB when this dialect writes them (Snowflake's GREATEST knows NULL otherwise, ...)."""
 _TYPES = frozenset(
     {exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR, exp.DataType.Type.INT, exp.DataType.Type.BIGINT}
     | {exp.DataType.Type.SMALLINT, exp.DataType.Type.DATE, exp.DataType.Type.BOOLEAN, exp.DataType.Type.DOUBLE}
 )
+_PARTS = frozenset({"YEAR", "QUARTER", "MONTH", "DAY", "HOUR", "MINUTE"})
+_UNITS = frozenset({"YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"})
+_AMOUNT = re.compile(r"'-?\d{1,6}(?: (?:year|month|week|day|hour|minute|second)s?)?'", re.IGNORECASE)
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)?")
 
 
 def _refuse(what: str) -> StatementRefused:
@@ -37,23 +56,107 @@ def _refuse(what: str) -> StatementRefused:
     )
 
 
-def _check(node: exp.Expr) -> None:
-    if type(node) not in _FORMS:
-        raise _refuse(f"{type(node).__name__} may mean something else")
-    if isinstance(node, exp.Literal) and not node.is_string and not str(node.this).replace(".", "", 1).isdigit():
-        raise _refuse("a number in exponent form")
-    if isinstance(node, exp.Cast) and (isinstance(node.this, exp.Cast) or node.to.this not in _TYPES):
-        raise _refuse("this cast")
-    if isinstance(node, exp.Column) and not isinstance(node.this, exp.Identifier | exp.Star):
-        raise _refuse("this column")
-    if isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier):
-        raise _refuse("a table function")
-    if isinstance(node, exp.Identifier) and not node.this:
-        raise _refuse("an empty name")
-    if isinstance(node, exp.Join) and (node.args.get("method") or node.args.get("hint")):
-        raise _refuse("this join")
-    if isinstance(node, exp.Select) and any(node.args.get(name) for name in ("into", "hint", "laterals", "pivots")):
-        raise _refuse("this form of SELECT")
+def _whole(node: object, least: int) -> bool:
+    """Whether a node is a whole number of at least `least`, written down."""
+    plain = isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit()
+    return plain and least <= int(str(node.this)) <= 1_000_000  # type: ignore[attr-defined]
+
+
+def _text(node: object) -> bool:
+    """Whether a node is a text of at least one character, written down."""
+    return isinstance(node, exp.Literal) and node.is_string and bool(node.this)
+
+
+def _only(node: exp.Expr, *names: str) -> bool:
+    """Whether nothing but these parts of a node is given."""
+    return all(name in names for name, value in node.args.items() if value not in (None, False, [], ""))
+
+
+def _moment(node: exp.Cast) -> bool:
+    return node.to.this is exp.DataType.Type.TIMESTAMP and _text(node.this) and bool(_MOMENT.fullmatch(node.this.this))
+
+
+def _cast(node: exp.Cast) -> bool:
+    plain = not isinstance(node.this, exp.Cast) and node.to.this in _TYPES and not node.args.get("format")
+    return plain or _moment(node)
+
+
+def _frame(node: exp.WindowSpec) -> bool:
+    """ROWS frames with constant borders; RANGE and GROUPS compare values, and EXCLUDE is rare."""
+    sides = [node.args.get("start"), node.args.get("end")]
+    borders = all(side in ("UNBOUNDED", "CURRENT ROW", None) or _whole(side, 0) for side in sides)
+    return str(node.args.get("kind")).upper() == "ROWS" and borders and not node.args.get("exclude")
+
+
+def _interval(node: exp.Interval) -> bool:
+    amount = node.this
+    return (
+        isinstance(amount, exp.Literal)
+        and re.fullmatch(r"-?\d{1,6}", str(amount.this)) is not None
+        and str(node.args.get("unit")).upper().removesuffix("S") in _UNITS
+    )
+
+
+def _whole_intervals(tokens: Sequence[Token]) -> bool:
+    """Whether every INTERVAL is one amount of one unit: of `'1 month ago'` sqlglot keeps only the beginning."""
+    pairs = zip(tokens, tokens[1:], strict=False)
+    return all(_AMOUNT.fullmatch(two.text) is not None for one, two in pairs if one.text.lower() == "interval")
+
+
+def _shifted(node: exp.Lag | exp.Lead) -> bool:
+    offset = node.args.get("offset")
+    return _only(node, "this", "offset", "default") and (offset is None or _whole(offset, 0))
+
+
+_CHECKS: dict[type[exp.Expr], Callable[[Any], bool]] = {
+    exp.Literal: lambda n: n.is_string or str(n.this).replace(".", "", 1).isdigit(),  # no exponents
+    exp.Cast: _cast,
+    exp.Column: lambda n: isinstance(n.this, exp.Identifier | exp.Star),
+    exp.Table: lambda n: isinstance(n.this, exp.Identifier),
+    exp.Identifier: lambda n: bool(n.this),
+    exp.Join: lambda n: not (n.args.get("method") or n.args.get("hint")),
+    exp.Select: lambda n: (
+        not any(n.args.get(name) for name in ("into", "hint", "laterals", "pivots", "match", "connect"))
+    ),
+    exp.Replace: lambda n: _text(n.args.get("expression")) and _only(n, "this", "expression", "replacement"),
+    exp.StrPosition: lambda n: _text(n.args.get("substr")) and _only(n, "this", "substr"),
+    exp.Left: lambda n: _whole(n.expression, 0),
+    exp.Right: lambda n: _whole(n.expression, 0),
+    exp.Substring: lambda n: (
+        _whole(n.args.get("start"), 1) and (n.args.get("length") is None or _whole(n.args.get("length"), 0))
+    ),
+    exp.SplitPart: lambda n: _text(n.args.get("delimiter")) and _whole(n.args.get("part_index"), 1),
+    exp.Mod: lambda n: _whole(n.expression, 1),  # DuckDB gives NULL for zero, others an error
+    exp.Extract: lambda n: str(n.this).upper() in _PARTS,
+    exp.Trim: lambda n: (
+        _only(n, "this") or (_only(n, "this", "position") and n.args.get("position") in ("LEADING", "TRAILING"))
+    ),
+    exp.WindowSpec: _frame,
+    exp.Lag: _shifted,
+    exp.Lead: _shifted,
+    exp.FirstValue: lambda n: _only(n, "this"),
+    exp.LastValue: lambda n: _only(n, "this"),
+    exp.NthValue: lambda n: _only(n, "this", "offset") and _whole(n.args.get("offset"), 1),
+    exp.Ntile: lambda n: _whole(n.this, 1),
+    exp.GroupConcat: lambda n: _text(n.args.get("separator")) and _only(n, "this", "separator"),
+    exp.Fetch: lambda n: _whole(n.args.get("count"), 0),
+    exp.LimitOptions: lambda n: not (n.args.get("percent") or n.args.get("with_ties")),
+    exp.Lateral: lambda n: isinstance(n.this, exp.Subquery),
+    exp.Interval: _interval,
+    exp.Var: lambda n: isinstance(n.parent, exp.Extract | exp.Interval),
+}
+"""What a form must be like besides."""
+
+
+def _check(node: exp.Expr, dialect: str) -> None:
+    kind = type(node)
+    if kind is exp.DataType and isinstance(node.parent, exp.Cast) and _moment(node.parent):
+        return
+    if kind not in _FORMS and kind not in _OF_DIALECT[dialect]:
+        raise _refuse(f"{kind.__name__} may mean something else")
+    check = _CHECKS.get(kind)
+    if check is not None and not check(node):
+        raise _refuse(f"this form of {kind.__name__}")
 
 
 def translate(text: str, dialect: str) -> str:
@@ -66,7 +169,9 @@ def translate(text: str, dialect: str) -> str:
     """
     if dialect not in DIALECTS:
         raise StatementRefused("This dialect is not known.", advice="Use duckdb, postgres or snowflake.")
-    scan(text)
+    tokens = scan(text)
+    if not _whole_intervals(tokens):
+        raise _refuse("this form of Interval")
     if "\\" in text:
         raise _refuse("a backslash, which dialects read differently")
     try:
@@ -76,7 +181,9 @@ def translate(text: str, dialect: str) -> str:
     if len(roots) != 1:
         raise StatementRefused("One statement at a time is accepted here.")
     for node in roots[0].walk():
-        _check(node)
+        _check(node, dialect)
+    for trim in list(roots[0].find_all(exp.Trim)):
+        trim.set("expression", exp.Literal.string(" "))  # DuckDB's own default takes every space of Unicode
     try:
         return roots[0].sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, comments=False)
     except (SqlglotError, RecursionError, ValueError):
