@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 SWEPT_AT_ONCE = 100
 """Expired observations that one change takes away at most."""
+REMEMBERED_MAX = 8192
+REMEMBERED_CHARS_MAX = 4096
+"""Decoded records kept, and how long one may be: a list of a thousand keys would else be decoded at each request."""
 READERS_MAX = 8
 WAIT_S = 10.0
 """How long a reader waits for a connection, and a writer for the other writer, before giving up."""
@@ -275,12 +279,20 @@ class _Reader:
 
 def _decode(kind: type[R], body: str) -> R:
     try:
-        record = decode_record(kind.kind, json.loads(body))
+        record = _remembered(kind.kind, body) if len(body) <= REMEMBERED_CHARS_MAX else _read(kind.kind, body)
     except (KeyError, TypeError, ValueError):
         raise StoreUnavailable("A stored record cannot be read.", reason=f"a {kind.kind} cannot be decoded") from None
     if not isinstance(record, kind):
         raise StoreUnavailable("A stored record cannot be read.", reason=f"a {kind.kind} is something else")
     return record
+
+
+def _read(kind: str, body: str) -> Record | Observation:
+    return decode_record(kind, json.loads(body))
+
+
+_remembered = lru_cache(maxsize=REMEMBERED_MAX)(_read)
+"""Records are values: the same text is always the same one."""
 
 
 def _put(connection: sqlite3.Connection, record: Record | Observation) -> None:

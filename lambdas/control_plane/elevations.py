@@ -37,8 +37,8 @@ from lambdas.control_plane.models import (
     Model,
     ObjectIdPath,
     Page,
-    page,
 )
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 
 _PATH = "/v1/environments/<env>/access-requests"
@@ -103,14 +103,14 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         caller, now = desk.caller, desk.now()
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
-            found = reader.every(Elevation, env)
-        items, following = page(
-            found,
-            lambda e: e.id,
-            cursor,
-            limit,
-            where=lambda e: _sees(caller, e) and status in (None, e.standing(now)) and user in ("", e.user_id),
-        )
+            items, following = stored_page(
+                reader,
+                Elevation,
+                env,
+                cursor,
+                limit,
+                where=lambda e: _sees(caller, e) and status in (None, e.standing(now)) and user in ("", e.user_id),
+            )
         return Page(items=[_answer(item, now) for item in items], next=following)
 
     @app.post(_PATH, tags=["access"], summary="Ask for a role for some minutes", status_code=201)

@@ -40,8 +40,8 @@ from lambdas.control_plane.models import (
     Model,
     ObjectIdPath,
     Page,
-    page,
 )
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 from lambdas.control_plane.users import (
     Attributes,
@@ -128,18 +128,18 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     ) -> Page[InvitationAnswer]:
         caller, now = desk.caller, desk.now()
         with desk.store.read() as reader:
-            found = reader.every(Invitation, "")
-        items, following = page(
-            found,
-            lambda one: one.id,
-            cursor,
-            limit,
-            where=lambda one: (
-                now < one.expires_at
-                and caller.reaches(one.organization)
-                and email.casefold() in ("", one.email.casefold())
-            ),
-        )
+            items, following = stored_page(
+                reader,
+                Invitation,
+                "",
+                cursor,
+                limit,
+                where=lambda one: (
+                    now < one.expires_at
+                    and caller.reaches(one.organization)
+                    and email.casefold() in ("", one.email.casefold())
+                ),
+            )
         return Page(items=[_answer(item) for item in items], next=following)
 
     @app.post("/v1/invitations", tags=["users"], summary="Invite an address; the token is shown once", status_code=201)

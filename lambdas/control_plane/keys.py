@@ -7,6 +7,7 @@ rotated by itself has a successor that waits; `POST /v1/successor` fetches it, o
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated, Literal
@@ -48,10 +49,13 @@ from lambdas.control_plane.models import (
     ObjectIdPath,
     Page,
     QuotaModel,
-    page,
 )
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 from lambdas.control_plane.users import find_user
+
+USES_ASKED_SINGLY = 128
+"""Up to so many keys their last use is asked for one by one; beyond, all are read at once."""
 
 AgentText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,128}$")]
 TablePattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}\.[^\x00-\x1f\x7f.]{1,128}$")]
@@ -149,8 +153,12 @@ def key_answer(key: KeyRecord, now: str, used: dict[str, str]) -> KeyAnswer:
     )
 
 
-def _used(reader: ControlReader, environment: str) -> dict[str, str]:
-    return {use.id: use.at for use in reader.every(KeyUse, environment)}
+def _used(reader: ControlReader, environment: str, keys: Sequence[KeyRecord]) -> dict[str, str]:
+    """When these keys were last used, by id."""
+    if len(keys) > USES_ASKED_SINGLY:
+        return {use.id: use.at for use in reader.every(KeyUse, environment)}
+    uses = (reader.get(KeyUse, environment, key.id) for key in keys)
+    return {use.id: use.at for use in uses if use is not None}
 
 
 def register(app: ThreadedResolver, desk: Desk) -> None:
@@ -167,14 +175,17 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         caller, now = desk.caller, desk.now()
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
-            records, used = reader.every(KeyRecord, env), _used(reader, env)
-        items, following = page(
-            records,
-            lambda key: key.id,
-            cursor,
-            limit,
-            where=lambda key: caller.reaches(key.organization) and user in ("", key.user_id) and name in ("", key.name),
-        )
+            items, following = stored_page(
+                reader,
+                KeyRecord,
+                env,
+                cursor,
+                limit,
+                where=lambda key: (
+                    caller.reaches(key.organization) and user in ("", key.user_id) and name in ("", key.name)
+                ),
+            )
+            used = _used(reader, env, items)
         return Page(items=[key_answer(item, now, used) for item in items], next=following)
 
     @app.post("/v1/environments/<env>/keys", tags=["keys"], summary="Make a key; it is shown once", status_code=201)
@@ -195,7 +206,8 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     @app.get("/v1/environments/<env>/keys/<id>", tags=["keys"], summary="One key")
     def show_key(env: EnvironmentPath, id: ObjectIdPath) -> KeyAnswer:  # noqa: A002
         with desk.store.read() as reader:
-            return key_answer(_visible(reader, desk.caller, env, id), desk.now(), _used(reader, env))
+            key = _visible(reader, desk.caller, env, id)
+            return key_answer(key, desk.now(), _used(reader, env, [key]))
 
     @app.delete("/v1/environments/<env>/keys/<id>", tags=["keys"], summary="Revoke a key at once")
     def revoke_key(env: EnvironmentPath, id: ObjectIdPath) -> KeyAnswer:  # noqa: A002

@@ -32,8 +32,8 @@ from lambdas.control_plane.models import (
     Model,
     Name,
     Page,
-    page,
 )
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.request import WAIT_S_MAX
 from lambdas.control_plane.resolver import ThreadedResolver
 from lambdas.control_plane.rulebook import Shelf
@@ -169,8 +169,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     def list_nodes(env: EnvironmentPath, cursor: Cursor = "", limit: Limit = LIMIT_DEFAULT) -> Page[NodeAnswer]:
         with desk.store.read() as reader:
             admitted_environment(reader, desk.caller, env)
-            records = reader.every(NodeFigures, env)
-        items, following = page(records, lambda node: node.id, cursor, limit)
+            items, following = stored_page(reader, NodeFigures, env, cursor, limit)
         return Page(
             items=[NodeAnswer(node=item.node, at=item.at, figures=dict(item.figures)) for item in items], next=following
         )

@@ -16,7 +16,8 @@ from governance.ports import Change, ControlReader
 from governance.register import Organization
 from lambdas.control_plane.caller import hidden
 from lambdas.control_plane.desk import Desk, taken
-from lambdas.control_plane.models import LIMIT_DEFAULT, ORGANIZATION_ID, Cursor, Limit, Model, Name, Page, page
+from lambdas.control_plane.models import LIMIT_DEFAULT, ORGANIZATION_ID, Cursor, Limit, Model, Name, Page
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 
 OrganizationId = Annotated[str, Field(pattern=ORGANIZATION_ID)]
@@ -57,8 +58,9 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     def list_organizations(cursor: Cursor = "", limit: Limit = LIMIT_DEFAULT) -> Page[OrganizationAnswer]:
         caller = desk.caller
         with desk.store.read() as reader:
-            records = reader.every(Organization, "")
-        items, following = page(records, lambda o: o.id, cursor, limit, where=lambda o: caller.reaches(o.id))
+            items, following = stored_page(
+                reader, Organization, "", cursor, limit, where=lambda o: caller.reaches(o.id)
+            )
         return Page(items=[_answer(item) for item in items], next=following)
 
     @app.post("/v1/organizations", tags=["organizations"], summary="Declare an organization", status_code=201)

@@ -15,8 +15,9 @@ from governance.ports import Change, ControlReader
 from governance.rulebook import policy_kind
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment, taken
-from lambdas.control_plane.models import LIMIT_DEFAULT, Cursor, EnvironmentPath, Limit, ObjectIdPath, Page, page
+from lambdas.control_plane.models import LIMIT_DEFAULT, Cursor, EnvironmentPath, Limit, ObjectIdPath, Page
 from lambdas.control_plane.ownership import required_owner
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.policy_changes import in_force
 from lambdas.control_plane.policy_models import (
     PolicyAnswer,
@@ -41,14 +42,14 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         caller = desk.caller
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
-            records = reader.every(PolicyRecord, env)
-        items, following = page(
-            records,
-            lambda policy: policy.id,
-            cursor,
-            limit,
-            where=lambda policy: caller.reaches(policy.organization) and name in ("", policy.policy.name),
-        )
+            items, following = stored_page(
+                reader,
+                PolicyRecord,
+                env,
+                cursor,
+                limit,
+                where=lambda policy: caller.reaches(policy.organization) and name in ("", policy.policy.name),
+            )
         return Page(items=[policy_answer(item) for item in items], next=following)
 
     @app.post("/v1/environments/<env>/policies", tags=["policies"], summary="Write a policy", status_code=201)

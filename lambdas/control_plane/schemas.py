@@ -29,6 +29,7 @@ from lambdas.control_plane.models import (
     page,
 )
 from lambdas.control_plane.ownership import owner_of, policy_owner
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 
 COLUMNS_MAX = 10_000
@@ -70,8 +71,9 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         caller = desk.caller
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
-            records = reader.every(SchemaOwner, env)
-        items, following = page(records, lambda s: s.id, cursor, limit, where=lambda s: _sees(caller, s.organization))
+            items, following = stored_page(
+                reader, SchemaOwner, env, cursor, limit, where=lambda s: _sees(caller, s.organization)
+            )
         return Page(items=[SchemaAnswer(**item.fact()) for item in items], next=following)
 
     @app.put("/v1/environments/<env>/schemas/<name>", tags=["schemas"], summary="Give a schema to an organization")

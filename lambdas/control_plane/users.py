@@ -31,8 +31,8 @@ from lambdas.control_plane.models import (
     Limit,
     Model,
     Page,
-    page,
 )
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 
 RESERVED_ATTRIBUTES = frozenset({"user_id", "org_id", "agent_id", "agent_framework"})
@@ -97,18 +97,18 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     ) -> Page[UserAnswer]:
         caller = desk.caller
         with desk.store.read() as reader:
-            records = reader.every(UserRecord, "")
-        items, following = page(
-            records,
-            lambda user: user.id,
-            cursor,
-            limit,
-            where=lambda user: (
-                caller.reaches(user.organization)
-                and organization in ("", user.organization)
-                and email.casefold() in ("", user.email.casefold())
-            ),
-        )
+            items, following = stored_page(
+                reader,
+                UserRecord,
+                "",
+                cursor,
+                limit,
+                where=lambda user: (
+                    caller.reaches(user.organization)
+                    and organization in ("", user.organization)
+                    and email.casefold() in ("", user.email.casefold())
+                ),
+            )
         return Page(items=[_answer(item) for item in items], next=following)
 
     @app.post("/v1/users", tags=["users"], summary="Make a user", status_code=201)

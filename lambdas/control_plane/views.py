@@ -18,8 +18,9 @@ from governance.tables import TableName
 from governance.view_text import VIEW_CHARS_MAX, check_view
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment, taken
-from lambdas.control_plane.models import LIMIT_DEFAULT, Cursor, EnvironmentPath, Limit, Model, ObjectIdPath, Page, page
+from lambdas.control_plane.models import LIMIT_DEFAULT, Cursor, EnvironmentPath, Limit, Model, ObjectIdPath, Page
 from lambdas.control_plane.ownership import owner_of
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.policy_models import TableText, reported_table
 from lambdas.control_plane.resolver import ThreadedResolver
 
@@ -58,14 +59,14 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         caller = desk.caller
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
-            records = reader.every(ViewRecord, env)
-        items, following = page(
-            records,
-            lambda view: view.id,
-            cursor,
-            limit,
-            where=lambda view: caller.reaches(view.organization) and name in ("", str(view.view.name)),
-        )
+            items, following = stored_page(
+                reader,
+                ViewRecord,
+                env,
+                cursor,
+                limit,
+                where=lambda view: caller.reaches(view.organization) and name in ("", str(view.view.name)),
+            )
         return Page(items=[_answer(item) for item in items], next=following)
 
     @app.post("/v1/environments/<env>/views", tags=["views"], summary="Store a view", status_code=201)

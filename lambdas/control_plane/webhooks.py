@@ -43,8 +43,8 @@ from lambdas.control_plane.models import (
     Page,
     decode_cursor,
     encode_cursor,
-    page,
 )
+from lambdas.control_plane.paging import stored_page
 from lambdas.control_plane.resolver import ThreadedResolver
 
 TESTS_WAITING_MAX = 10
@@ -138,8 +138,9 @@ def _register_webhooks(app: ThreadedResolver, desk: Desk) -> None:
         caller = desk.caller
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
-            records = reader.every(Webhook, env)
-        items, following = page(records, lambda w: w.id, cursor, limit, where=lambda w: caller.reaches(w.organization))
+            items, following = stored_page(
+                reader, Webhook, env, cursor, limit, where=lambda w: caller.reaches(w.organization)
+            )
         return Page(items=[_answer(item) for item in items], next=following)
 
     @app.post(
