@@ -164,9 +164,9 @@ def test_a_prepared_statement_keeps_the_dialect_it_was_written_in(stack: Stack) 
 
 
 def test_a_long_statement_is_governed_as_a_short_one(stack: Stack) -> None:
-    terms = " + ".join(["id"] * 90)
+    terms = " + ".join(["id"] * 200)
     sql = f"SELECT {', '.join(f'({terms}) AS c{i}' for i in range(20))} FROM s.t ORDER BY 1 LIMIT 1"
     assert len(sql) > 2000
-    assert stack.query(stack.keys["ana"], sql) == [(90,) * 20]
+    assert stack.query(stack.keys["ana"], sql) == [(200,) * 20]
     with pytest.raises(psycopg.errors.UndefinedTable):
         stack.query(stack.keys["ana"], sql.replace("s.t", "s.nothing"))

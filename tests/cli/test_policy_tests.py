@@ -12,7 +12,7 @@ import duckdb
 import jsonschema
 import pytest
 
-from cli.policy_tests import run_file
+from cli.policy_rehearsal import run_file
 from cli.yaml_document import load
 from governance.errors import InvalidRequest
 from governance.policy_test_file import parse_policy_tests
