@@ -20,6 +20,11 @@ class Agent:
     trust: str = ""
 
 
+def local_id(user_id: str, organization: str) -> str:
+    """What a user is called within his organization, and in its data: his id without the organization's (ADR 7)."""
+    return user_id.removeprefix(f"{organization}:")
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The identity a session acts under; all of it comes from the credential and the rulebook."""
@@ -47,7 +52,7 @@ class Principal:
     def attribute(self, name: str) -> str | None:
         """A placeholder's value: the six built-in names and whatever attributes the user carries, or None."""
         if name == "user_id":
-            return self.user_id
+            return local_id(self.user_id, self.organization)
         if name == "org_id":
             return self.organization
         if name == "agent_id":

@@ -16,6 +16,7 @@ from pydantic import Field
 from governance.admin_event import ORGANIZATION_CHAIN, AdminEvent, AdminEventType
 from governance.errors import Conflict, InvalidRequest, PermissionRefused
 from governance.ports import Change, ControlReader
+from governance.principals import local_id
 from governance.register import Organization, UserRecord, email_name
 from governance.roles import Role
 from lambdas.control_plane.caller import Caller, hidden
@@ -255,7 +256,11 @@ def need_free(reader: ControlReader, user: UserRecord) -> None:
     Raises:
         Conflict: they are not.
     """
+    local = local_id(user.id, user.organization)
+    alike = [reader.get(UserRecord, "", each) for each in (local, f"{user.organization}:{local}")]
     if reader.get(UserRecord, "", user.id) or reader.find_unique(UserRecord, "", user.unique):
+        raise taken("user")
+    if any(other is not None and other.organization == user.organization for other in alike):
         raise taken("user")
     need_one_owner(reader, user)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from governance.principals import local_id
 from tests.control_plane.conftest import Api
 
 ALL = ["query:read", "users:manage", "keys:manage", "policies:manage", "audit:read", "schemas:read", "tables:list"]
@@ -239,3 +240,15 @@ def test_staging_is_set_up_by_the_operators_owner_and_has_keys_of_its_own(api: A
     assert events[0]["before"] is None
     book = api.node("GET", "/v1/nodes/rulebook", environment="staging").body
     assert book.get("rulebook", book)["environment"] == "staging"
+
+
+def test_two_users_of_an_organization_are_never_called_the_same_in_its_data(api: Api) -> None:
+    gus = globex_owner(api)
+    api.user("emp7@globex.example", "analyst", "2", id="emp-7")
+    clash = {"email": "other@globex.example", "role": "analyst", "id": "2:emp-7"}
+    assert api.refused(409, "POST", "/v1/users", clash, key=gus) == "conflict"
+    api.ok("POST", "/v1/users", {**clash, "id": "2:emp-8"}, key=gus)
+    theirs = {"email": "third@globex.example", "role": "analyst", "id": "emp-8", "organization": "2"}
+    assert api.refused(409, "POST", "/v1/users", theirs) == "conflict"
+    assert local_id("2:emp-8", "2") == "emp-8"
+    assert local_id("2:emp-8", "1") == "2:emp-8"
