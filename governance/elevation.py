@@ -1,4 +1,4 @@
-"""Just-in-time access: a role asked for, lent by somebody else for minutes, through one key (claim H15.4; ADR 14).
+"""Just-in-time access: a role asked for, lent by somebody else for minutes, through one key (claim H15.4; ADR 15).
 
     requested --approved--> granted --its time is over--> ended
         |  |                   +-----taken back---------> revoked

@@ -1,4 +1,4 @@
-"""`/v1/environments/{env}/access-requests`: a role lent for minutes by somebody else (claim H15.4, ADR 14).
+"""`/v1/environments/{env}/access-requests`: a role lent for minutes by somebody else (claim H15.4, ADR 15).
 
 Who asks gets no more than he and the one who approves agree on: the lent role counts only with the lent key, which is
 no wider than the key he asked with and ends with the grant. What is lent cannot be lent on.

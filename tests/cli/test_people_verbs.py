@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from governance.api_key import is_well_formed
 from tests.cli.conftest import Run
 from tests.support.stack import Stack
@@ -88,3 +91,20 @@ def test_an_organization_is_handed_over(owner: Run) -> None:
     owner("users", "create", "jan@initech.example", "--role", "analyst", "--organization", "9")
     done = owner("organizations", "transfer", "9", "jan@initech.example", "--json")
     assert (done.json["owner"], done.json["former_owner"]) == ("jan@initech.example", "ira@initech.example")
+
+
+def test_the_page_about_people_names_verbs_that_exist(verb: Run) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "people.md").read_text("utf-8")
+    named: set[tuple[str, ...]] = set()
+    for row in re.findall(r"^\| (`hatidata .*?) \|", page, re.MULTILINE):
+        group = ""
+        for words in re.findall(r"`([^`]+)`", row):
+            parts = words.split()
+            if parts[0] == "hatidata":
+                group = parts[1]
+                named.add(tuple(parts[1:]))
+            else:
+                named.add((group, *parts))
+    assert len(named) > 25
+    for words in sorted(named):
+        assert verb(*words, "--help").code == 0, words

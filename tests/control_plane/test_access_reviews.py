@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from governance.access_review import AccessReview, period_of
+from governance.chain import canonical
 from governance.signatures import verifier
 from lambdas.access_review.task import run
 from local.signing import HomeSigner
@@ -122,3 +127,20 @@ def test_quarters() -> None:
     assert [period_of(m)[-2:] for m in moments] == ["Q1", "Q1", "Q2", "Q2", "Q3", "Q3", "Q4", "Q4"]
     nobody = AccessReview("1", "2026-Q4", "a", "b", "", 0)
     assert nobody.status("c") == "done"
+
+
+def test_h15_6_an_auditor_checks_a_sign_off_with_openssl(api: Api, tmp_path: Path) -> None:
+    api.user("ana@acme.example", "analyst")
+    review = api.ok("POST", REVIEWS, {})["id"]
+    number = next(li["number"] for li in lines(api, review) if li["held"]["user_id"] == "ana@acme.example")
+    done = api.ok("POST", f"{REVIEWS}/{review}/lines/{number}", {"decision": "keep"})
+    held = {"held": done["held"], "number": done["number"], "review": done["review"]}
+    assert hashlib.sha256(canonical(held)).hexdigest() == done["digest"]
+    (tmp_path / "signing.pub").write_bytes(HomeSigner(api.folder).public_key())
+    (tmp_path / "signature").write_bytes(base64.b64decode(done["signed"]["signature"]))
+    page = (Path(__file__).parents[2] / "docs" / "people.md").read_text("utf-8")
+    command = re.findall(r"```sh\n(openssl .*)\n```", page)[0].split()
+    for statement, code in ((done["signed"]["statement"], 0), (done["signed"]["statement"].replace("keep", "kept"), 1)):
+        (tmp_path / "statement").write_text(statement)
+        checked = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30, check=False)
+        assert checked.returncode == code
