@@ -182,7 +182,12 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
 
         return desk.change(decide)
 
-    @app.get("/v1/nodes/policy-drafts", tags=["nodes"], summary="All policies of an environment with a draft in force")
+    @app.get(
+        "/v1/nodes/policy-drafts",
+        tags=["nodes"],
+        summary="All policies of an environment with a draft in force",
+        compress=True,
+    )
     def drafted_policies(
         draft: Annotated[int, Query(ge=1, le=10**12 - 1)],
         environment: Annotated[str, Query(pattern=ENVIRONMENT)] = HOME_ENVIRONMENT,
