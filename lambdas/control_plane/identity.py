@@ -140,6 +140,10 @@ def openapi_document(app: ThreadedResolver) -> dict[str, Any]:
     for endpoint in ENDPOINTS:
         operation = document["paths"][endpoint.path][endpoint.method.lower()]
         operation["responses"].pop("422", None)
+        for answer in operation["responses"].values():
+            told = answer.get("content", {}).get("application/json", {})
+            if told.get("schema", {}).get("type") == "string":  # a route that answers with ready-made JSON text
+                told["schema"] = {"type": "object"}
         operation["responses"]["default"] = {"description": "Refused", "content": content}
         if endpoint.entry is not Entry.ANYONE:
             operation["security"] = [{endpoint.entry.value: []}]
