@@ -107,6 +107,20 @@ class AuditBucket:
                         _listed_restore(entry.get("RestoreStatus")),
                     )
 
+    def folders(self, prefix: str) -> list[str]:
+        """Folders right below `prefix` (empty, or ending in a slash), each ending in one, sorted.
+
+        Raises:
+            OSError: S3 refuses or does not answer.
+        """
+        with _spoken():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                **self._at, Prefix=AUDIT_PREFIX + prefix, Delimiter="/"
+            )
+            return [
+                found["Prefix"].removeprefix(AUDIT_PREFIX) for page in pages for found in page.get("CommonPrefixes", ())
+            ]
+
     def facts(self, name: str) -> ShelfFacts:
         """See `AuditShelf`."""
         with _spoken():

@@ -83,6 +83,8 @@ class QueryAuditPage:
     records: tuple[dict[str, Any], ...]
     next: str
     """The cursor of the next page, or empty at the end."""
+    archived: tuple[str, ...] = ()
+    """Objects passed over because they lie in an archive tier (at most 1000): restore them, then search again."""
 
 
 class Signer(Protocol):

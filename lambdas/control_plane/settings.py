@@ -12,6 +12,7 @@ REGION = "AWS_REGION"
 """Set by Lambda itself; the stacks leave it out."""
 AUDIT_BUCKET = "HATIDATA_AUDIT_BUCKET"
 SIGNING_KEY = "HATIDATA_SIGNING_KEY"
+SECRETS_KEY = "HATIDATA_SECRETS_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,11 @@ class ControlPlaneSettings:
     """The control table's name."""
     region: str = ""
     audit_bucket: str = ""
-    """Where signed checkpoints go; empty in an account that has no audit bucket."""
+    """The query audit that it searches; empty in an account that has none: audit text never leaves the customer's."""
     signing_key: str = ""
-    """ARN of the asymmetric KMS key that signs rulebooks and checkpoints."""
+    """ARN of the asymmetric KMS key that signs rulebooks."""
+    secrets_key: str = ""
+    """ARN of the symmetric KMS key that encrypts webhooks' signing secrets."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ControlPlaneSettings:
@@ -41,9 +44,15 @@ class ControlPlaneSettings:
             environment.get(REGION, ""),
             environment.get(AUDIT_BUCKET, ""),
             environment.get(SIGNING_KEY, ""),
+            environment.get(SECRETS_KEY, ""),
         )
 
     def environment(self) -> dict[str, str]:
         """The variables that say the same; those of Lambda's own left out."""
-        named = {TABLE: self.table, AUDIT_BUCKET: self.audit_bucket, SIGNING_KEY: self.signing_key}
+        named = {
+            TABLE: self.table,
+            AUDIT_BUCKET: self.audit_bucket,
+            SIGNING_KEY: self.signing_key,
+            SECRETS_KEY: self.secrets_key,
+        }
         return {name: value for name, value in named.items() if value}
