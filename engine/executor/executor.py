@@ -228,15 +228,20 @@ class Executor:
         pinned = tuple(snapshots.values())
         options = row_options or {}
         key = (
-            governed.segments, governed.kind, governed.masked_values, tuple([s.id for s in pinned]), operation, formats,
-            row_format, tuple(options.items()),
+            governed.segments, governed.kind, governed.masked_values, governed.sizes_hidden,
+            tuple([s.id for s in pinned]), operation, formats, row_format, tuple(options.items()),
         )  # fmt: skip
         work = self._works.get(key)
         if work is None:
 
             def relation(table: TableName) -> str:
                 snapshot = snapshots[table]
-                return read_files(snapshot.id, snapshot.partitions, uniform=snapshot.uniform)
+                return read_files(
+                    snapshot.id,
+                    snapshot.partitions,
+                    uniform=snapshot.uniform,
+                    sizes_hidden=table in governed.sizes_hidden,
+                )
 
             sql = governed.sql(relation)
             work = Work(

@@ -9,13 +9,20 @@ _ID = re.compile(r"\A[0-9a-f]{32}\Z")
 _TYPE = re.compile(r"\A[A-Z][A-Z0-9_ (),]{0,62}\Z")
 
 
-def read_files(snapshot: str, partitions: Sequence[tuple[str, str]], *, uniform: bool) -> str:
+ROWS_PLANNED = 1_000_000
+"""What DuckDB is told to plan with for a table whose number of rows must not steer the plan."""
+
+
+def read_files(
+    snapshot: str, partitions: Sequence[tuple[str, str]], *, uniform: bool, sizes_hidden: bool = False
+) -> str:
     """`read_parquet(...)` over the snapshot with this id.
 
     Args:
         snapshot: 32 hex digits.
         partitions: Hive columns and their DuckDB types; typed here so that a new folder cannot change them mid-way.
         uniform: all files have the same columns, so one footer describes them; otherwise columns unite by name.
+        sizes_hidden: plan as if the table held `ROWS_PLANNED` rows.
 
     Raises:
         ValueError: not an id, or not a type.
@@ -23,6 +30,8 @@ def read_files(snapshot: str, partitions: Sequence[tuple[str, str]], *, uniform:
     if not _ID.match(snapshot):
         raise ValueError("not a snapshot id")
     options = [f"union_by_name={'false' if uniform else 'true'}"]
+    if sizes_hidden:
+        options.append(f"explicit_cardinality={ROWS_PLANNED}")
     if partitions:
         if not all(_TYPE.match(kind) for _, kind in partitions):
             raise ValueError("not a type")

@@ -17,7 +17,9 @@ from engine.pipeline.guard import EVERYTHING, Guards, guards_of
 from engine.pipeline.headers import header_inserts
 from engine.pipeline.minimum_group import group_inserts
 from engine.pipeline.parameters import infer
+from engine.pipeline.plan_facts import fails_by_plan
 from engine.pipeline.predicates import check_predicates
+from engine.pipeline.prover import Prover, columns_of
 from engine.pipeline.relation import SecuredTable, secure
 from engine.pipeline.result_checks import result_checks
 from engine.pipeline.second_parser import Parse, SecondParser, Tree
@@ -69,6 +71,7 @@ class _Plan:
     secured: tuple[SecuredTable, ...]
     verdicts: tuple[PolicyVerdict, ...]
     masked_values: tuple[tuple[str, str], ...] = ()
+    sizes_hidden: tuple[TableName, ...] = ()
 
     @property
     def actions(self) -> frozenset[str]:
@@ -91,6 +94,7 @@ class _Work:
     secured: dict[tuple[str, str], SecuredTable]
     verdicts: list[PolicyVerdict]
     depth: int = 0
+    fails_by_plan: bool = False
 
 
 class Pipeline:
@@ -164,6 +168,7 @@ class Pipeline:
             policy_version=rulebook.version,
             organization=principal.organization,
             masked_values=plan.masked_values,
+            sizes_hidden=plan.sizes_hidden,
         )
 
     # ------------------------------------------------------------ plans
@@ -218,6 +223,7 @@ class Pipeline:
             tuple(work.secured.values()),
             tuple(work.verdicts),
             result_checks(tree, work.secured) if kind == "select" else (),
+            tuple(s.table.name for s in work.secured.values() if s.condition) if work.fails_by_plan else (),
         )
 
     def _parse(self, text: str, tokens: tuple[Token, ...], lead: str) -> Tree:
@@ -265,6 +271,8 @@ class Pipeline:
             )
         everything = views or work.depth > 0
         guards = EVERYTHING if everything else (guards_of(survey, shown) if filtered else Guards())
+        if filtered and not work.fails_by_plan:
+            work.fails_by_plan = guards.barrier or fails_by_plan(tree, Prover(survey, columns_of(shown)))
         mark = self._lap("guard", mark)
         inner = copies(survey, secured, guards)
         relations = [
