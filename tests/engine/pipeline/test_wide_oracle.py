@@ -2,6 +2,7 @@
 
 The exempt principal's answer is DuckDB's own. A statement that ends in an error must do so on either side, whatever the
 plan: DuckDB promises no order among a client's own predicates, so the oracle is asked with and without its optimizer.
+The slow profile asks at least 10,000 queries.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OPEN = rulebook([], SHARED)
 def cases(draw: Any) -> tuple[WideWorld, list[str]]:
     world = draw(WIDE_WORLDS)
     tables = {table.sql_name: table.kinds for table in world.tables}
-    return world, draw(st.lists(wide_queries(tables), min_size=1, max_size=6))
+    return world, draw(st.lists(wide_queries(tables), min_size=3, max_size=6))
 
 
 def _seen(outcome: Outcome) -> tuple[Any, ...]:
@@ -64,15 +65,15 @@ def _check(world: WideWorld, texts: list[str]) -> None:
             assert _seen(governed) == _seen(_unoptimized(text)), TRUE.sql(text, _me(), book)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
+@settings(max_examples=60, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
 @given(cases())
 def test_w4_8_governed_equals_the_permitted_masked_database(case: tuple[WideWorld, list[str]]) -> None:
     _check(*case)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(max_examples=10_000, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
+@pytest.mark.timeout(7200)
+@settings(max_examples=3_334, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
 @given(cases())
 def test_governed_equals_the_permitted_masked_database_at_length(case: tuple[WideWorld, list[str]]) -> None:
     _check(*case)
