@@ -18,7 +18,7 @@ def one(plane: ControlPlane, where: str, wanted: str, *, by: tuple[str, ...] = (
     items = list(plane.items(where))
     for field in by:
         found = [item for item in items if str(item.get(field, "")).casefold() == wanted.casefold()]
-        standing = [item for item in found if item.get("status", "active") == "active"] or found
+        standing = [item for item in found if item.get("status", "active") in ("active", "waiting")] or found
         if len(standing) == 1:
             return standing[0]
         if standing:

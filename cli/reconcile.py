@@ -26,6 +26,8 @@ from governance.state_file import (
 from governance.tables import TableName, fold
 
 Existing = dict[str, Any]
+DRAFTED_AT_ONCE = 30
+"""Policies that come into force together: within what a draft holds, however long their filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,8 @@ class Reconciler:
         by_email = {item["email"].casefold(): item for item in users.values()}
         active: dict[tuple[str, str], Existing] = {
             (item["organization"], item["name"]): item
-            for item in self._plane.items(self._at("keys"))
-            if item["status"] in ("active", "expired")
+            for item in sorted(self._plane.items(self._at("keys")), key=lambda item: item["status"] != "expired")
+            if item["status"] in ("active", "waiting", "expired")
         }
         for key in declared:
             user = by_email.get(key.user.casefold())
@@ -166,15 +168,28 @@ class Reconciler:
         existing: dict[str, list[Existing]] = {}
         for item in self._all(declared, self._at("policies")):
             existing.setdefault(item["name"], []).append(item)
-        for policy in declared:
-            old = _counterpart(policy, existing.get(policy.name, []))
-            body = {name: value for name, value in encode_policy(policy).items() if name != "id"}
-            if old is None:
-                self._plane.post(self._at("policies"), body)
-                self._note("created", policy_kind(policy), policy.name)
-            elif _decoded(old) != policy:
-                self._plane.put(self._at("policies", old["id"]), body)
-                self._note("changed", policy_kind(policy), policy.name)
+        wanted = [(policy, _counterpart(policy, existing.get(policy.name, []))) for policy in declared]
+        differing = [(policy, old) for policy, old in wanted if old is None or _decoded(old) != policy]
+        for at in range(0, len(differing), DRAFTED_AT_ONCE):
+            self._put_in_force(differing[at : at + DRAFTED_AT_ONCE])
+
+    def _put_in_force(self, differing: list[tuple[Policy, Existing | None]]) -> None:
+        """Together, as one draft; one by one where a policy goes to another organization with its table."""
+        bodies = [{name: value for name, value in encode_policy(p).items() if name != "id"} for p, _ in differing]
+        draft = self._plane.post(self._at("policy-drafts"), {"policies": bodies, "note": "hatidata apply"})
+        where = self._at("policy-drafts", str(draft["number"]))
+        replaced = {change["id"] for change in draft["changes"] if change["before"] is not None}
+        if {old["id"] for _, old in differing if old is not None} == replaced:
+            self._plane.post(f"{where}/activate")
+        else:
+            self._plane.delete(where)
+            for (_, old), body in zip(differing, bodies, strict=True):
+                if old is None:
+                    self._plane.post(self._at("policies"), body)
+                else:
+                    self._plane.put(self._at("policies", old["id"]), body)
+        for policy, old in differing:
+            self._note("created" if old is None else "changed", policy_kind(policy), policy.name)
 
     def _at(self, *parts: str) -> str:
         return self._plane.within(*parts)
@@ -209,6 +224,7 @@ def _key_body(key: DeclaredKey, user: Existing) -> dict[str, Any]:
         "allowed_tables": list(key.allowed_tables),
         "expires_at": key.expires_at,
         "dialect": key.dialect,
+        "rotate_after_days": key.rotate_after_days,
     }
     if key.agent:
         body["agent"] = {"id": key.agent.id, "framework": key.agent.framework, "trust": key.agent.trust}
@@ -226,4 +242,5 @@ def _same_key(key: DeclaredKey, user: Existing, old: Existing) -> bool:
         and set(old["allowed_tables"]) == {fold(table) for table in key.allowed_tables}
         and old["expires_at"] == key.expires_at
         and old["dialect"] == key.dialect
+        and old["rotate_after_days"] == key.rotate_after_days
     )

@@ -1,7 +1,7 @@
 """The installation's encryption keys as administrators see them: rotation by itself and on demand (claims W2.5, W2.6).
 
 KMS allows a key 25 rotations on demand in its life (RotateKeyOnDemand); the next is refused here, and alarmed, before
-it is tried. ADR 11.
+it is tried. ADR 16.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from governance.api_key_life import ROTATE_AFTER_DAYS_MAX, ROTATE_AFTER_DAYS_MIN
 from governance.errors import InvalidRequest
 from governance.policies import SHARED, Policy
 from governance.principals import Agent
@@ -74,6 +75,7 @@ class DeclaredKey:
     allowed_tables: tuple[str, ...] = ()
     expires_at: str = ""
     dialect: str = "duckdb"
+    rotate_after_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,15 @@ def _key(item: Item) -> DeclaredKey:
         allowed_tables=item.table_patterns("allowed_tables"),
         expires_at=item.moment("expires_at"),
         dialect=item.text("dialect", "duckdb", most=32),
+        rotate_after_days=_rotation(item),
     )
+
+
+def _rotation(item: Item) -> int:
+    days = item.integer("rotate_after_days", 0, least=0, most=ROTATE_AFTER_DAYS_MAX)
+    if 0 < days < ROTATE_AFTER_DAYS_MIN:
+        raise item.wrong("rotate_after_days", f"is 0 or at least {ROTATE_AFTER_DAYS_MIN}")
+    return days
 
 
 def _agent(item: Item) -> Agent | None:

@@ -1,6 +1,6 @@
 """Where a webhook may be delivered: public addresses, and what the environment names; some nowhere. Pure.
 
-Judged is the address that is connected to, after every name has become one (ADR 11). The lists are IANA's registries of
+Judged is the address that is connected to, after every name has become one (ADR 16). The lists are IANA's registries of
 special-purpose addresses, written out, since `ipaddress.is_global` differs between versions of Python.
 """
 
