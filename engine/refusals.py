@@ -55,6 +55,7 @@ SQLSTATES: dict[str, str] = {
 
 ENGINE_KINDS: dict[str, str] = {
     "conversion": s.INVALID_TEXT_REPRESENTATION,
+    "datetime": s.INVALID_DATETIME_FORMAT,
     "parameter": s.INVALID_TEXT_REPRESENTATION,
     "out_of_range": s.NUMERIC_OUT_OF_RANGE,
     "invalid_input": s.INVALID_PARAMETER_VALUE,
@@ -62,6 +63,8 @@ ENGINE_KINDS: dict[str, str] = {
     "duplicate_key": s.CARDINALITY_VIOLATION,
     "not_implemented": s.FEATURE_NOT_SUPPORTED,
     "binder": s.INVALID_COLUMN_REFERENCE,
+    "set_operation": s.SYNTAX_ERROR,
+    "from_clause": s.UNDEFINED_TABLE,
     "grouping": s.GROUPING_ERROR,
     "ambiguous_column": s.AMBIGUOUS_COLUMN,
     "permission": s.INSUFFICIENT_PRIVILEGE,

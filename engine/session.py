@@ -214,7 +214,7 @@ class Session:
         self.conversation.failed(extended=extended)
         self.channel.send(backend.error_response(told.fields()))
         if not extended:
-            self.channel.send(backend.READY[state.transaction])
+            state.ready()
 
     async def _audit_unreadable(self, queries: Queries, violation: ProtocolViolation) -> None:
         """A statement that is no text is audited as refused, without a byte of it."""
@@ -226,7 +226,7 @@ class Session:
         match message:
             case frontend.Query():
                 await queries.simple(message.text)
-                self.channel.send(backend.READY[state.transaction])
+                state.ready()
             case frontend.Parse():
                 await queries.parse(message)
             case frontend.Bind():
@@ -240,7 +240,7 @@ class Session:
             case frontend.Sync():
                 if state.transaction == "I":
                     await state.close_portals()
-                self.channel.send(backend.READY[state.transaction])
+                state.ready()
             case frontend.Flush():
                 await self.channel.flush()
             case frontend.FunctionCall():

@@ -97,9 +97,8 @@ def notice(state: SessionState, sqlstate: str, message: str) -> None:
 
 
 def tell(state: SessionState, reports: dict[str, str]) -> None:
-    """ParameterStatus for each parameter that changed."""
-    for name, value in reports.items():
-        state.channel.send(backend.parameter_status(name, value))
+    """Remember the parameters that changed, for ParameterStatus before the next ReadyForQuery."""
+    state.reports |= reports
 
 
 def _begin(state: SessionState, command: Begin) -> str:
@@ -172,6 +171,8 @@ def _reset(state: SessionState, name: str) -> None:
     if not name:
         tell(state, state.settings.reset_all())
         return
+    if fold(name) in ("role", "session_authorization"):
+        return  # one is always oneself
     before = state.settings.get(name) if fold(name) in PARAMETERS else None
     reported = state.settings.reset(name)
     if reported is not None and reported != before:

@@ -244,7 +244,8 @@ class Queries:
                 raise _in_failed_transaction()
             if portal.plan.source is not None and portal.cursor is None and portal.run is None and not portal.done:
                 await self.open(portal)
-            fields, formats = await self.fields(portal), self.formats(portal)
+            copies = portal.plan.source is not None and portal.plan.source.copy is not None
+            fields, formats = None if copies else await self.fields(portal), self.formats(portal)
         if fields is None:
             channel.send(backend.NO_DATA)
         else:

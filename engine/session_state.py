@@ -13,6 +13,7 @@ from engine.session_command_types import Command, Declare
 from engine.session_ports import Desk
 from engine.session_run import Run, Source
 from engine.session_settings import SessionSettings
+from engine.wire import backend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
 from engine.wire.protocol import Conversation
@@ -104,6 +105,15 @@ class SessionState:
     interrupted: str = ""
     """Why the statement being served was interrupted: user, client_gone, ended."""
     ending: Report | None = None
+    reports: dict[str, str] = field(default_factory=dict)
+    """Parameters that changed and that the client is to be told of, before it is told that we are ready."""
+
+    def ready(self) -> None:
+        """What changed, and ReadyForQuery."""
+        for name, value in self.reports.items():
+            self.channel.send(backend.parameter_status(name, value))
+        self.reports.clear()
+        self.channel.send(backend.READY[self.transaction])
 
     @property
     def transaction(self) -> str:

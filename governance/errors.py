@@ -173,10 +173,11 @@ class SourceUnavailable(Refusal):
 class EngineFailed(Refusal):
     """DuckDB refused or failed; its own words are dropped, its class is kept in `reason`.
 
-    `kind` is one of a few words from which `engine.refusals` picks the SQLSTATE: conversion (22P02), out_of_range
-    (22003), invalid_input (22023), type_mismatch (42804), parameter (22P02), duplicate_key (21000), not_implemented
-    (0A000), binder (42P10), grouping (42803), ambiguous_column (42702), undefined_function (42883), permission (42501),
-    assertion (XX000), startup (58000), internal (XX000).
+    `kind` is one of a few words from which `engine.refusals` picks the SQLSTATE: conversion (22P02), datetime (22007),
+    out_of_range (22003), invalid_input (22023), type_mismatch (42804), parameter (22P02), duplicate_key (21000),
+    not_implemented (0A000), binder (42P10), set_operation (42601), from_clause (42P01), grouping (42803),
+    ambiguous_column (42702), undefined_function (42883), permission (42501), assertion (XX000), startup (58000),
+    internal (XX000).
     """
 
     code = "engine_failed"

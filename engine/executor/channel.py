@@ -161,6 +161,7 @@ class Channel(asyncio.BufferedProtocol):
         self._through_loop = False
         self._messages.clear()
         self._frames = 0
+        self._read_on()  # the last statement may have been left with frames that nobody took
 
     def send(self, message: bytes) -> None:
         """Send after `reset`; from any thread, without waiting. What the kernel does not take now, the loop sends."""
@@ -203,19 +204,20 @@ class Channel(asyncio.BufferedProtocol):
         message = self._messages.popleft()
         if message.frame is not None:
             self._frames -= 1
-            if self._paused and self._transport is not None and not self.lost:
-                self._paused = False
-                self._transport.resume_reading()
+            self._read_on()
         return message
+
+    def _read_on(self) -> None:
+        if self._paused and self._transport is not None and not self.lost:
+            self._paused = False
+            self._transport.resume_reading()
 
     def discard(self) -> None:
         """Throw away frames from now on, so that a worker blocked on sending comes to its end."""
         self.discarding = True
         self._messages = deque(m for m in self._messages if m.frame is None)
         self._frames = 0
-        if self._paused and self._transport is not None and not self.lost:
-            self._paused = False
-            self._transport.resume_reading()
+        self._read_on()
 
     def close(self) -> None:
         """End the channel; the worker's thread ends with it."""

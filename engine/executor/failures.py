@@ -38,10 +38,13 @@ class AssertionBroken(Exception):
 
 
 _IDENTIFIER = r'"((?:[^"]|""){1,128})"'
+_FUNCTION = r"[A-Za-z_][A-Za-z0-9_]{0,62}|[-+*/%^<>=!~|&@#]{1,4}"
 _BINDER = (
     (re.compile(rf"Referenced column {_IDENTIFIER}"), "column_unknown"),
     (re.compile(rf"does not have a column named {_IDENTIFIER}"), "column_unknown"),
-    (re.compile(r"No function matches the given name and argument types '([A-Za-z_][A-Za-z0-9_]{0,62})\("), "function"),
+    (re.compile(rf"No function matches the given name and argument types '({_FUNCTION})\("), "function"),
+    (re.compile(rf"Referenced table {_IDENTIFIER} not found"), "from_clause"),
+    (re.compile(r"(Set operations) can only apply to expressions with the same number"), "set_operation"),
     (re.compile(rf"Ambiguous reference to column name {_IDENTIFIER}"), "ambiguous_column"),
     (re.compile(rf"column {_IDENTIFIER} must appear in the GROUP BY clause"), "grouping"),
 )
@@ -76,7 +79,9 @@ def classify(error: BaseException) -> Failure:
         return Failure("assertion")
     class_name = type(error).__name__
     kind = _CLASSES.get(class_name, "internal")
-    text = str(error) if kind in ("binder", "internal", "invalid_input") else ""
+    text = str(error) if kind in ("binder", "conversion", "internal", "invalid_input") else ""
+    if kind == "conversion":
+        return Failure(_conversion(text))
     if kind == "binder":
         first = text.split("\n", 1)[0]
         for pattern, told in _BINDER:
@@ -91,11 +96,21 @@ def classify(error: BaseException) -> Failure:
     return Failure(kind, class_name if kind == "internal" else "")
 
 
+def _conversion(text: str) -> str:
+    """Which kind of conversion failed, of three; nothing else of the text is used."""
+    if "out of range" in text or "because the value is out" in text:
+        return "out_of_range"
+    return "datetime" if re.search(r"invalid (date|time|timestamp) field format", text) else "conversion"
+
+
 _REFUSALS: dict[str, type[Refusal]] = {
     cls.code: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, Refusal)
 }
 _ENGINE = {
     "conversion": ("A value cannot be converted to the type the statement asks for.", "Use TRY_CAST."),
+    "datetime": ("A value is no date or time.", "Write dates as 2024-02-29, times as 12:30:15; or use TRY_CAST."),
+    "set_operation": ("The parts of a UNION, EXCEPT or INTERSECT differ in their number of columns.", ""),
+    "from_clause": ("A table is named that does not stand in FROM.", "Add it to FROM, or use its alias."),
     "out_of_range": ("A number in the statement's computation is out of range.", "Cast to a wider type first."),
     "invalid_input": ("A function was given a value that it does not take.", "Check the arguments."),
     "type_mismatch": ("Types in the statement do not fit each other.", "Add explicit casts."),
@@ -136,7 +151,7 @@ def refusal(failure: Failure) -> Refusal:
         return ColumnUnknown(f'column "{failure.name[:NAME_CHARS_MAX]}" does not exist', reason="binder")
     message, advice = _ENGINE.get(kind, _ENGINE["internal"])
     known = kind if kind in _ENGINE else "internal"
-    if known in ("grouping", "ambiguous_column", "function") and failure.name:
+    if known in ("grouping", "ambiguous_column", "function", "from_clause") and failure.name:
         message = f'{message[:-1]}: "{failure.name[:NAME_CHARS_MAX]}".'
     reason = f"{known} {failure.name[:NAME_CHARS_MAX]}".strip()
     return EngineFailed(message, kind=_KIND_FOR_SQLSTATE.get(known, known), advice=advice, reason=reason)

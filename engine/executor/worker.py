@@ -97,11 +97,14 @@ class ChannelThread(threading.Thread):
 
     def run(self) -> None:
         """Until the node closes the channel."""
-        with contextlib.suppress(OSError):
+        try:
             while (request := self._next()) is not None:
                 self._serve(request)
-        self._socket.close()
-        self._cursor.close()
+        except OSError:
+            pass
+        finally:  # whatever ended the thread: the node must not wait for an answer
+            self._socket.close()
+            self._cursor.close()
 
     def interrupt(self, number: int) -> bool:
         """Interrupt statement `number` if it runs; whether it does."""

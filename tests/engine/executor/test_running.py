@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from engine.encoder.parameters import ParameterValue
+from engine.executor.execution import Execution
 from engine.executor.executor import Executor
 from engine.executor.pool import ExecutorSettings
 from engine.pipeline.governed import Parameter
 from governance.errors import (
+    AuditUnavailable,
     ColumnUnknown,
     EngineFailed,
     Refusal,
@@ -20,7 +24,7 @@ from governance.errors import (
     SourceUnavailable,
 )
 from governance.tables import TableName
-from tests.engine.executor.rig import Rig, mint
+from tests.engine.executor.rig import Rig, mint, rows_of
 
 FLIGHTS = TableName("sales", "flights")
 
@@ -257,3 +261,61 @@ def test_a_clients_own_type_counts_in_describe_as_in_run(house: Rig) -> None:
     assert [c.type for c in described] == ["DOUBLE"]
     answer = house.ask("SELECT $1 AS a", parameters=[ParameterValue(b"1.5", 0, 701)], types=[""])
     assert answer.columns == described
+
+
+def test_rows_that_nobody_took_do_not_stop_the_next_statement_of_their_channel(house: Rig):
+    async def work() -> None:
+        async with await house.executor.run(mint("SELECT 1 AS a"), deadline_s=20) as execution:
+            assert execution.columns[0].name == "a"  # described, never read
+            async with asyncio.timeout(10):
+                while not _ended(execution):  # noqa: ASYNC110 - nothing to wait on but the worker
+                    await asyncio.sleep(0.005)
+        async with await house.executor.run(mint("SELECT 2 AS b"), deadline_s=10) as execution:
+            assert [rows_of(frame.data) async for frame in execution.frames()] == [[("2",)]]
+
+    house.run(work())
+
+
+def _ended(execution: Execution) -> bool:
+    lease = execution._lease
+    return lease is not None and bool(lease.channel.final_at)
+
+
+def test_nothing_is_sent_before_leave_is_given_and_never_after_it_was_refused(house: Rig):
+    async def work() -> None:
+        loop, given = asyncio.get_running_loop(), asyncio.Event()
+
+        def later(may_run: Callable[[], None], refused: Callable[[Refusal], None]) -> None:
+            loop.call_later(0.2, lambda: (given.set(), threading.Thread(target=may_run).start()))
+
+        async with await house.executor.run(mint("SELECT 1"), deadline_s=20, gate=later) as execution:
+            assert given.is_set()
+            assert [frame.rows async for frame in execution.frames()] == [1]
+
+        kept: list[Callable[[], None]] = []
+
+        def never(may_run: Callable[[], None], refused: Callable[[Refusal], None]) -> None:
+            kept.append(may_run)
+            loop.call_soon(refused, AuditUnavailable("The audit cannot take a record."))
+
+        with pytest.raises(AuditUnavailable):
+            await house.executor.run(mint("SELECT 3"), deadline_s=20, gate=never)
+        kept[0]()  # too late: the disk answered after all
+        async with await house.executor.run(mint("SELECT 4"), deadline_s=20) as execution:
+            assert [rows_of(frame.data) async for frame in execution.frames()] == [[("4",)]]
+
+        async def cancelled() -> None:
+            await house.executor.run(mint("SELECT 5"), deadline_s=20, gate=lambda may_run, _: kept.append(may_run))
+
+        task = asyncio.create_task(cancelled())
+        async with asyncio.timeout(10):
+            while len(kept) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        kept[1]()
+        async with await house.executor.run(mint("SELECT 6"), deadline_s=20) as execution:
+            assert [rows_of(frame.data) async for frame in execution.frames()] == [[("6",)]]
+
+    house.run(work())
