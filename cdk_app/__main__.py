@@ -37,7 +37,7 @@ def main() -> int:
     import aws_cdk as cdk
 
     from cdk_app.app import compose
-    from cdk_app.review import review
+    from cdk_app.review import acknowledge, review
     from cdk_app.settings import read_deployment
     from cdk_app.software import software
 
@@ -49,7 +49,8 @@ def main() -> int:
     except InvalidRequest as refusal:
         sys.stderr.write(f"{refusal.message} {refusal.advice}\n")
         return 1
-    review(app, deployment)
+    acknowledge(app, deployment)
+    review(app)
     try:
         app.synth()
     except RuntimeError as error:  # jsii wraps what a rule reports

@@ -6,11 +6,18 @@ from collections.abc import Callable
 
 from cdk_app.permissions import Things
 from cdk_app.settings import Deployment
-from lambdas.audit_search.settings import AuditSearchSettings
+from lambdas.access_review.settings import AccessReviewSettings
+from lambdas.audit_tiering.settings import AuditTieringSettings
+from lambdas.chain_checkpoint.settings import ChainCheckpointSettings
 from lambdas.control_plane.settings import ControlPlaneSettings
 from lambdas.key_expiry.settings import KeyExpirySettings
 from lambdas.key_rotation.settings import KeyRotationSettings
+from lambdas.luks_erase.settings import LuksEraseSettings
+from lambdas.node_figures.settings import NodeFiguresSettings
 from lambdas.webhook_delivery.settings import WebhookDeliverySettings
+
+ERASE_HOOK = "erase"
+"""The name of the group's termination hook."""
 
 
 def environment_of(room: str, deployment: Deployment, things: Things) -> dict[str, str]:
@@ -22,10 +29,6 @@ def _control_plane(deployment: Deployment, things: Things) -> dict[str, str]:
     return ControlPlaneSettings(
         table=deployment.name("control"), audit_bucket=deployment.bucket("audit"), signing_key=things.signing_key
     ).environment()
-
-
-def _audit_search(deployment: Deployment, things: Things) -> dict[str, str]:
-    return AuditSearchSettings(audit_bucket=deployment.bucket("audit"), signing_key=things.signing_key).environment()
 
 
 def _key_rotation(deployment: Deployment, things: Things) -> dict[str, str]:
@@ -50,9 +53,56 @@ def _webhook_delivery(deployment: Deployment, things: Things) -> dict[str, str]:
     ).environment()
 
 
+def _access_review(deployment: Deployment, _things: Things) -> dict[str, str]:
+    return AccessReviewSettings(
+        table=deployment.name("control"), environment_name=deployment.place.environment
+    ).environment()
+
+
+def _chain_checkpoint(deployment: Deployment, things: Things) -> dict[str, str]:
+    return ChainCheckpointSettings(
+        table=deployment.name("control"),
+        audit_bucket=deployment.bucket("audit"),
+        signing_key=things.signing_key,
+        environment_name=deployment.place.environment,
+    ).environment()
+
+
+def _audit_tiering(deployment: Deployment, things: Things) -> dict[str, str]:
+    return AuditTieringSettings(
+        audit_bucket=deployment.bucket("audit"),
+        audit_key=things.audit_key,
+        signing_key=things.signing_key,
+        topic=things.alarms,
+        environment_name=deployment.place.environment,
+        retention_days=deployment.data.audit_retention_days,
+    ).environment()
+
+
+def _node_figures(deployment: Deployment, _things: Things) -> dict[str, str]:
+    return NodeFiguresSettings(table=deployment.name("control")).environment()
+
+
+def _luks_erase(deployment: Deployment, things: Things) -> dict[str, str]:
+    return LuksEraseSettings(
+        table=deployment.name("terminations"),
+        document=deployment.name("end-of-node"),
+        group=deployment.name("nodes"),
+        hook=ERASE_HOOK,
+        topic=things.alarms,
+        audit_bucket=deployment.bucket("audit"),
+        environment_name=deployment.place.environment,
+        drain_s=deployment.nodes.drain_timeout_s,
+    ).environment()
+
+
 _ENVIRONMENTS: dict[str, Callable[[Deployment, Things], dict[str, str]]] = {
     "control_plane": _control_plane,
-    "audit_search": _audit_search,
+    "access_review": _access_review,
+    "chain_checkpoint": _chain_checkpoint,
+    "audit_tiering": _audit_tiering,
+    "luks_erase": _luks_erase,
+    "node_figures": _node_figures,
     "key_rotation": _key_rotation,
     "key_expiry": _key_expiry,
     "webhook_delivery": _webhook_delivery,

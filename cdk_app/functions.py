@@ -7,20 +7,24 @@ from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from cdk_app.bells import Schedules
-from cdk_app.function_settings import environment_of
+from cdk_app.bells import EVENT_AGE_S, RETRIES, Schedules
+from cdk_app.boot.run_document import run_document
+from cdk_app.function_settings import ERASE_HOOK, environment_of
 from cdk_app.keys import KeyRing, Roles
 from cdk_app.permissions import Things, statements_of, things_of
 from cdk_app.settings import Deployment
 from cdk_app.software import Software
-from cdk_app.staff import Employee, staff_of
+from cdk_app.staff import KEY_ROTATION, LUKS_ERASE, Employee, staff_of
 
 RUNTIME = lambda_.Runtime.PYTHON_3_14
 _INTERFACES = [
@@ -73,6 +77,7 @@ class FunctionsStack(cdk.Stack):
         self.dead_letters: dict[str, sqs.Queue] = {}
         staff = staff_of(deployment)
         self.functions: Mapping[str, lambda_.Function] = {employee.room: self._function(employee) for employee in staff}
+        self._end_of_nodes()
         Schedules(
             self,
             "Schedules",
@@ -178,6 +183,58 @@ class FunctionsStack(cdk.Stack):
             role_name=role.role_name,
             policy_name=employee.room.replace("_", "-"),
             policy_document=iam.PolicyDocument(statements=statements),
+        )
+
+    def _end_of_nodes(self) -> None:
+        """The document that may be sent to nodes, and the events that wake whoever sends it."""
+        place, group = self._deployment.place, self._deployment.name("nodes")
+        document = ssm.CfnDocument(
+            self,
+            "EndOfNode",
+            name=self._deployment.name("end-of-node"),
+            document_type="Command",
+            document_format="JSON",
+            target_type="/AWS::EC2::Instance",
+            update_method="NewVersion",
+            content=run_document(),
+        )
+        self._ring(
+            "NodeTerminating",
+            LUKS_ERASE,
+            events.EventPattern(
+                source=["aws.autoscaling"],
+                detail_type=["EC2 Instance-terminate Lifecycle Action"],
+                detail={"AutoScalingGroupName": [group], "LifecycleHookName": [ERASE_HOOK]},
+            ),
+        )
+        self._ring(
+            "NodeCommandChanged",
+            LUKS_ERASE,
+            events.EventPattern(
+                source=["aws.ssm"],
+                detail_type=["EC2 Command Invocation Status-change Notification"],
+                detail={"document-name": [document.ref]},
+            ),
+        )
+        if KEY_ROTATION in self.functions:
+            pattern = events.EventPattern(source=["aws.kms"], detail_type=["KMS CMK Rotation"], account=[place.account])
+            self._ring("KeyRotated", KEY_ROTATION, pattern)
+
+    def _ring(self, name: str, room: str, pattern: events.EventPattern) -> None:
+        """Wake the function of `room` when AWS tells of such an event."""
+        rule = events.Rule(
+            self,
+            name,
+            rule_name=self._deployment.name(f"{room.replace('_', '-')}-{name.lower()}"),
+            event_pattern=pattern,
+        )
+        rule.add_target(
+            targets.LambdaFunction(
+                self.functions[room],
+                dead_letter_queue=self.dead_letters[room],
+                retry_attempts=RETRIES,
+                max_event_age=cdk.Duration.seconds(EVENT_AGE_S),
+            )
         )
 
     def _name(self, employee: Employee) -> str:

@@ -114,12 +114,12 @@ class KeysStack(cdk.Stack):
             },
         )  # fmt: skip
 
-    def _who(self, use: Use | None) -> list[iam.IPrincipal]:
-        """The functions' roles whose work needs `use`; None: all of them."""
+    def _who(self, *uses: Use) -> list[iam.IPrincipal]:
+        """The roles of the functions whose work needs one of `uses`; of all functions when none is named."""
         return [
             iam.ArnPrincipal(self.roles.staff[employee.room].role_arn)
             for employee in self._staff
-            if use is None or use in employee.uses
+            if not uses or employee.uses & set(uses)
         ]
 
     # ------------------------------------------------------------ keys
@@ -221,8 +221,8 @@ class KeysStack(cdk.Stack):
             ],
         )  # fmt: skip
 
-    def _who_statement(self, sid: str, use: Use | None, actions: Sequence[str]) -> list[iam.PolicyStatement]:
-        principals = self._who(use)
+    def _who_statement(self, sid: str, uses: Sequence[Use], actions: Sequence[str]) -> list[iam.PolicyStatement]:
+        principals = self._who(*uses)
         if not principals:
             return []
         return [iam.PolicyStatement(sid=sid, principals=principals, actions=list(actions), resources=["*"])]
@@ -237,7 +237,11 @@ class KeysStack(cdk.Stack):
                 # S3 asks KMS as the caller. The node's own policy has no such right (W6.4): it stands here.
                 *self._by_service("NodesWriteThroughS3", "s3", [node], ["kms:GenerateDataKey"], **context),
                 *self._by_service(
-                    "ManifestsThroughS3", "s3", self._who(Use.MANIFESTS), ["kms:GenerateDataKey"], **context
+                    "WritersThroughS3",
+                    "s3",
+                    self._who(Use.MANIFESTS, Use.CHECKPOINTS, Use.EVIDENCE),
+                    ["kms:GenerateDataKey"],
+                    **context,
                 ),
                 *self._by_service("ReadersThroughS3", "s3", self._who(Use.AUDIT_READ), ["kms:Decrypt"], **context),
                 # Auditors read with policies of their own, through S3 only.
@@ -259,11 +263,16 @@ class KeysStack(cdk.Stack):
                 *self._by_service("TablesByTheirOwnPolicies", "dynamodb", [root], grant),
                 *self._by_service("FunctionsByTheirOwnPolicies", "lambda", [root], grant),
                 *self._by_service("BackupsByTheirOwnPolicies", "backup", [root], grant),
-                *self._by_service("Tables", "dynamodb", self._who(Use.TABLES), ["kms:Decrypt", "kms:DescribeKey"]),
+                *self._by_service(
+                    "Tables",
+                    "dynamodb",
+                    self._who(Use.REGISTER, Use.REGISTER_READ, Use.JOURNAL),
+                    ["kms:Decrypt", "kms:DescribeKey"],
+                ),
                 *self._by_service("BackupsOfTables", "dynamodb", [iam.ArnPrincipal(self.roles.backup.role_arn)], grant),
-                *self._who_statement("SettingsOfFunctions", None, ["kms:Decrypt"]),
-                *self._who_statement("SealSecretsOfWebhooks", Use.SEAL_SECRETS, ["kms:Encrypt"]),
-                *self._who_statement("OpenSecretsOfWebhooks", Use.OPEN_SECRETS, ["kms:Decrypt"]),
+                *self._who_statement("SettingsOfFunctions", [], ["kms:Decrypt"]),
+                *self._who_statement("SealSecretsOfWebhooks", [Use.SEAL_SECRETS], ["kms:Encrypt"]),
+                *self._who_statement("OpenSecretsOfWebhooks", [Use.OPEN_SECRETS], ["kms:Decrypt"]),
                 iam.PolicyStatement(
                     sid="Logs",
                     principals=[iam.ServicePrincipal(f"logs.{self._here}.amazonaws.com")],
@@ -334,7 +343,7 @@ class KeysStack(cdk.Stack):
                     actions=_SPEAK,
                     resources=["*"],
                 ),
-                *self._by_service("Staff", "sqs", self._who(None), _SPEAK),
+                *self._by_service("Staff", "sqs", self._who(), _SPEAK),
                 *self._by_service("OperatorsByTheirOwnPolicies", "sqs", [iam.AccountRootPrincipal()], _SPEAK),
             ],
         )
@@ -351,7 +360,7 @@ class KeysStack(cdk.Stack):
             policy=iam.PolicyDocument(
                 statements=[
                     *self._administration(),
-                    *self._who_statement("Sign", Use.SIGN, ["kms:Sign", "kms:GetPublicKey"]),
+                    *self._who_statement("Sign", [Use.SIGN], ["kms:Sign", "kms:GetPublicKey"]),
                 ]
             ),
         )

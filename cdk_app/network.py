@@ -260,6 +260,7 @@ class NetworkStack(cdk.Stack):
             [
                 "autoscaling:CompleteLifecycleAction",
                 "autoscaling:RecordLifecycleActionHeartbeat",
+                "autoscaling:DescribeAutoScalingGroups",
                 "autoscaling:DescribeAutoScalingInstances",
             ],
             ["*"],

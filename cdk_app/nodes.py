@@ -12,16 +12,17 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from cdk_app.function_settings import ERASE_HOOK
 from cdk_app.keys import KeyRing, Roles
 from cdk_app.node_files import user_data
 from cdk_app.node_permissions import node_policy
+from cdk_app.permissions import ROLE_OF_NODES, ROLE_TAG
 from cdk_app.settings import Deployment
+from lambdas.figures import NAMESPACE
+from lambdas.node_figures.settings import METRICS
 
-ERASE_HOOK = "erase"
 HEARTBEAT_S = 900
 """How long the hook waits between two heartbeats before it abandons, which retains the instance."""
-METRICS_NAMESPACE = "HatiData"
-RUNNING_METRIC = "QueriesRunning"
 
 
 class NodesStack(cdk.Stack):
@@ -138,6 +139,7 @@ class NodesStack(cdk.Stack):
                 autoscaling.NotificationConfiguration(topic=alarms, scaling_events=autoscaling.ScalingEvents.ERRORS)
             ],
         )
+        cdk.Tags.of(group).add(ROLE_TAG, ROLE_OF_NODES)
         group.attach_to_network_target_group(target_group)
         # Part of the group itself, not a resource after it: there is no moment in which a node could die without it.
         resource = group.node.default_child
@@ -153,15 +155,20 @@ class NodesStack(cdk.Stack):
         return group
 
     def _scaling(self) -> None:
+        """By running queries; by CPU where their number is told to a control plane elsewhere."""
+        warmup = cdk.Duration.minutes(3)
+        if not self._deployment.own_control_plane:
+            self.group.scale_on_cpu_utilization("Cpu", target_utilization_percent=60, estimated_instance_warmup=warmup)
+            return
         self.group.scale_to_track_metric(
             "Concurrency",
             metric=cloudwatch.Metric(
-                namespace=METRICS_NAMESPACE,
-                metric_name=RUNNING_METRIC,
+                namespace=NAMESPACE,
+                metric_name=METRICS["running"],
                 dimensions_map={"Environment": self._deployment.place.environment},
                 statistic="Average",
                 period=cdk.Duration.minutes(1),
             ),
             target_value=self._deployment.nodes.queries_per_node,
-            estimated_instance_warmup=cdk.Duration.minutes(3),
+            estimated_instance_warmup=warmup,
         )

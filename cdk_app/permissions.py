@@ -11,12 +11,25 @@ from aws import names
 from cdk_app.settings import Deployment
 from cdk_app.staff import Employee, Use
 
+REPORTS_PREFIX = f"{names.AUDIT_PREFIX}reports/"
+EVIDENCE_PREFIX = f"{names.AUDIT_PREFIX}nodes/"
+ROLE_TAG, ROLE_OF_NODES = "hatidata-role", "node"
+"""The tag by which commands tell a node from any other instance of the account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Things:
     """ARNs of what functions work on."""
 
+    here: str
+    """`region:account`, as it stands in ARNs."""
+    deployment: str
     control_table: str
+    termination_table: str
+    document: str
+    """The Run Command document of a node's end."""
+    group: str
+    """The auto scaling group of the nodes."""
     audit_bucket: str
     control_key: str
     audit_key: str
@@ -31,7 +44,13 @@ class Things:
 def things_of(deployment: Deployment, key_arns: Mapping[str, str]) -> Things:
     """The ARNs; those of keys as given, the others by name."""
     here = f"{deployment.place.region}:{deployment.place.account}"
+    group = deployment.name("nodes")
     return Things(
+        here=here,
+        deployment=deployment.place.name,
+        termination_table=f"arn:aws:dynamodb:{here}:table/{deployment.name('terminations')}",
+        document=f"arn:aws:ssm:{here}:document/{deployment.name('end-of-node')}",
+        group=f"arn:aws:autoscaling:{here}:autoScalingGroup:*:autoScalingGroupName/{group}",
         control_table=f"arn:aws:dynamodb:{here}:table/{deployment.name('control')}",
         audit_bucket=f"arn:aws:s3:::{deployment.bucket('audit')}",
         control_key=key_arns["control"],
@@ -53,7 +72,7 @@ def _allow(sid: str, actions: list[str], *resources: str, **conditions: Mapping[
     return iam.PolicyStatement(sid=sid, actions=actions, resources=list(resources), conditions=dict(conditions) or None)
 
 
-def _tables(things: Things) -> list[iam.PolicyStatement]:
+def _register(things: Things) -> list[iam.PolicyStatement]:
     return [
         _allow(
             "Register",
@@ -73,28 +92,41 @@ def _tables(things: Things) -> list[iam.PolicyStatement]:
     ]
 
 
+def _register_read(things: Things) -> list[iam.PolicyStatement]:
+    return [_allow("ReadTheRegister", ["dynamodb:GetItem", "dynamodb:Query"], things.control_table)]
+
+
 def _audit_read(things: Things) -> list[iam.PolicyStatement]:
     return [
         _allow(
-            "ReadTheAudit",
-            ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectRetention"],
-            f"{things.audit_bucket}/{names.AUDIT_PREFIX}*",
+            "ReadTheAudit", ["s3:GetObject", "s3:GetObjectRetention"], f"{things.audit_bucket}/{names.AUDIT_PREFIX}*"
         ),
-        _allow("ListTheAudit", ["s3:ListBucket", "s3:ListBucketVersions"], things.audit_bucket),
+        _allow("ListTheAudit", ["s3:ListBucket"], things.audit_bucket),
         _allow("OpenTheAudit", ["kms:Decrypt"], things.audit_key),
     ]
 
 
-def _manifests(things: Things) -> list[iam.PolicyStatement]:
+def _audit_restore(things: Things) -> list[iam.PolicyStatement]:
+    return [_allow("RestoreFromArchive", ["s3:RestoreObject"], f"{things.audit_bucket}/{names.AUDIT_PREFIX}*")]
+
+
+def _add(things: Things, what: str, *prefixes: str) -> list[iam.PolicyStatement]:
     return [
-        _allow(
-            "AddManifestsAndCheckpoints",
-            ["s3:PutObject"],
-            f"{things.audit_bucket}/{names.MANIFESTS_PREFIX}*",
-            f"{things.audit_bucket}/{names.CHECKPOINTS_PREFIX}*",
-        ),
-        _allow("SealWhatIsAdded", ["kms:GenerateDataKey"], things.audit_key),
+        _allow(f"Add{what}", ["s3:PutObject"], *(f"{things.audit_bucket}/{prefix}*" for prefix in prefixes)),
+        _allow(f"Seal{what}", ["kms:GenerateDataKey"], things.audit_key),
     ]
+
+
+def _manifests(things: Things) -> list[iam.PolicyStatement]:
+    return _add(things, "Manifests", names.MANIFESTS_PREFIX, REPORTS_PREFIX)
+
+
+def _checkpoints(things: Things) -> list[iam.PolicyStatement]:
+    return _add(things, "Checkpoints", names.CHECKPOINTS_PREFIX)
+
+
+def _evidence(things: Things) -> list[iam.PolicyStatement]:
+    return _add(things, "Evidence", EVIDENCE_PREFIX)
 
 
 def _sign(things: Things) -> list[iam.PolicyStatement]:
@@ -119,6 +151,36 @@ def _rotate_keys(things: Things) -> list[iam.PolicyStatement]:
     ]
 
 
+def _end_nodes(things: Things) -> list[iam.PolicyStatement]:
+    return [
+        _allow("OneDocument", ["ssm:SendCommand"], things.document),
+        _allow(
+            "ToNodesOnly",
+            ["ssm:SendCommand"],
+            f"arn:aws:ec2:{things.here}:instance/*",
+            StringEquals={
+                f"ssm:resourceTag/{ROLE_TAG}": ROLE_OF_NODES,
+                "ssm:resourceTag/deployment": things.deployment,
+            },
+        ),
+        # The service has no resources to name for these.
+        _allow("WhatBecameOfIt", ["ssm:GetCommandInvocation"], "*"),
+        _allow(
+            "WhereNodesStand",
+            ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances"],
+            "*",
+        ),
+        _allow(
+            "LetGo", ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"], things.group
+        ),
+    ]
+
+
+def _journal(things: Things) -> list[iam.PolicyStatement]:
+    actions = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    return [_allow("Journal", actions, things.termination_table)]
+
+
 def _alarm(things: Things) -> list[iam.PolicyStatement]:
     return [
         _allow("Alarm", ["sns:Publish"], things.alarms),
@@ -127,12 +189,18 @@ def _alarm(things: Things) -> list[iam.PolicyStatement]:
 
 
 _STATEMENTS = {
-    Use.TABLES: _tables,
+    Use.REGISTER: _register,
+    Use.REGISTER_READ: _register_read,
     Use.AUDIT_READ: _audit_read,
+    Use.AUDIT_RESTORE: _audit_restore,
     Use.MANIFESTS: _manifests,
+    Use.CHECKPOINTS: _checkpoints,
+    Use.EVIDENCE: _evidence,
     Use.SIGN: _sign,
     Use.SEAL_SECRETS: _seal_secrets,
     Use.OPEN_SECRETS: _open_secrets,
     Use.ROTATE_KEYS: _rotate_keys,
+    Use.END_NODES: _end_nodes,
+    Use.JOURNAL: _journal,
     Use.ALARM: _alarm,
 }

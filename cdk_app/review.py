@@ -18,25 +18,31 @@ from cdk_app.settings import Deployment
 RULES = Path(__file__).parent / "rules"
 
 
-def review(app: cdk.App, deployment: Deployment) -> None:
+def review(app: cdk.App) -> None:
     """Attach the reviewers; call it after the stacks are composed."""
     packs = [
-        pack(verbose=False, write_suppressions_to_cloud_formation=True)
-        for pack in (
-            cdk_nag.AwsSolutionsChecks,
-            cdk_nag.HIPAASecurityChecks,
-            cdk_nag.NIST80053R5Checks,
-            cdk_nag.PCIDSS321Checks,
-        )
+        # One writer of reasons into the templates is enough for all.
+        cdk_nag.AwsSolutionsChecks(app, write_suppressions_to_cloud_formation=True),
+        cdk_nag.HIPAASecurityChecks(app),
+        cdk_nag.NIST80053R5Checks(app),
+        cdk_nag.PCIDSS321Checks(app),
     ]
-    promises = cdk.CloudFormationValidatePlugin(
+    cdk.Validations.of(app).add_plugins(*packs, promises())
+
+
+def promises() -> cdk.CloudFormationValidatePlugin:
+    """CDK's own validation, and what we promise as Guard rules."""
+    return cdk.CloudFormationValidatePlugin(
         guard_rules=[
             cdk.ValidationRuleSource(name=path.stem, content=path.read_text(encoding="utf-8"))
             for path in sorted(RULES.glob("*.guard"))
         ],
         include_default_rules=True,
     )
-    cdk.Validations.of(app).add_plugins(*packs, promises)
+
+
+def acknowledge(app: cdk.App, deployment: Deployment) -> None:
+    """Say of each finding that we keep why we do."""
     for entry in ACKNOWLEDGED:
         for path in entry.constructs:
             construct = _construct(app, f"{deployment.place.name}-{path}")

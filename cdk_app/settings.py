@@ -154,6 +154,11 @@ class Data:
         if not 7 <= self.audit_retention_years <= 100:
             raise _wrong("data.audit_retention_years", "7 to 100")
 
+    @property
+    def audit_retention_days(self) -> int:
+        """At least so many calendar years in days: seven hold at most two leap days."""
+        return self.audit_retention_years * 365 + -(-self.audit_retention_years // 4)
+
 
 @dataclass(frozen=True, slots=True)
 class Nodes:

@@ -1,7 +1,7 @@
-"""The functions and what each of them is for: one line per room of `lambdas/`, read by keys, functions and watch.
+"""The functions and what each of them is for: one entry per function, read by keys, functions, bells and watch.
 
 `uses` names what a function's work needs; the keys' policies follow from it (`cdk_app.keys`), and so do its own
-permissions (`cdk_app.permissions`).
+permissions (`cdk_app.permissions`). Which environment it gets stands in `cdk_app.function_settings`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,37 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cdk_app.settings import Deployment
+from lambdas.access_review.settings import SCHEDULE_MINUTES as ACCESS_REVIEW_MINUTES
+from lambdas.audit_tiering.settings import SCHEDULE_MINUTES as AUDIT_TIERING_MINUTES
+from lambdas.audit_tiering.settings import SLICE_DEFAULT_S
+from lambdas.chain_checkpoint.settings import SCHEDULE_MINUTES as CHAIN_CHECKPOINT_MINUTES
 from lambdas.key_expiry.settings import SCHEDULE_MINUTES as KEY_EXPIRY_MINUTES
 from lambdas.key_rotation.settings import SCHEDULE_MINUTES as KEY_ROTATION_MINUTES
+from lambdas.node_figures.settings import SCHEDULE_MINUTES as NODE_FIGURES_MINUTES
 from lambdas.webhook_delivery.settings import SCHEDULE_MINUTES as WEBHOOK_MINUTES
 
+WEBHOOK_DELIVERY = "webhook_delivery"
+LUKS_ERASE = "luks_erase"
+KEY_ROTATION = "key_rotation"
 SCHEDULED = json.dumps({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"})
 """What EventBridge Scheduler sends when it is told nothing else, told plainly."""
-WEBHOOK_DELIVERY = "webhook_delivery"
+TICK = json.dumps({"hatidata": "tick"})
 
 
 class Use(StrEnum):
     """What a function does with what is not its own."""
 
-    TABLES = "tables"
+    REGISTER = "register"
     """Read and change the register and the chain."""
+    REGISTER_READ = "register-read"
     AUDIT_READ = "audit-read"
+    AUDIT_RESTORE = "audit-restore"
+    """Ask for copies of archived objects."""
     MANIFESTS = "manifests"
-    """Put new manifests and checkpoints into the audit; never over an old one."""
+    """Put new manifests and reports into the audit; never over an old one. So it is with the next two."""
+    CHECKPOINTS = "checkpoints"
+    EVIDENCE = "evidence"
+    """The record of a node's end."""
     SIGN = "sign"
     SEAL_SECRETS = "seal-secrets"
     """Encrypt webhooks' signing secrets."""
@@ -35,6 +49,10 @@ class Use(StrEnum):
     """Decrypt them."""
     ROTATE_KEYS = "rotate-keys"
     """See how keys rotate, and rotate them on demand (claim W2.6)."""
+    END_NODES = "end-nodes"
+    """Send nodes the three words of their end, and let them go."""
+    JOURNAL = "journal"
+    """Write down how far a node's end has come."""
     ALARM = "alarm"
     """Publish to the topic of alarms."""
 
@@ -64,45 +82,77 @@ _STAFF = (
     Employee(
         "control_plane",
         "The control plane's API, called by its load balancer",
-        frozenset({Use.TABLES, Use.AUDIT_READ, Use.MANIFESTS, Use.SIGN, Use.SEAL_SECRETS}),
+        frozenset({Use.REGISTER, Use.AUDIT_READ, Use.SIGN, Use.SEAL_SECRETS}),
         timeout_s=30,
         memory_mb=1024,
         concurrency=100,
         control_plane_only=True,
     ),
     Employee(
-        "audit_search",
-        "Searches and verifies the audit in the customer's own account",
-        frozenset({Use.AUDIT_READ, Use.SIGN}),
+        LUKS_ERASE,
+        "Ends nodes: drained, erased, proved, released; or kept and told of",
+        frozenset({Use.END_NODES, Use.JOURNAL, Use.EVIDENCE, Use.ALARM}),
         timeout_s=60,
-        memory_mb=1024,
         concurrency=5,
+        every_minutes=1,
+        scheduled_input=TICK,
     ),
     Employee(
-        "key_rotation",
+        "audit_tiering",
+        "Seals the audit's days, checks every object against the plan, restores on request",
+        frozenset({Use.AUDIT_READ, Use.AUDIT_RESTORE, Use.MANIFESTS, Use.SIGN, Use.ALARM}),
+        timeout_s=SLICE_DEFAULT_S + 240,
+        memory_mb=1024,
+        every_minutes=AUDIT_TIERING_MINUTES,
+        scheduled_input=TICK,
+    ),
+    Employee(
+        KEY_ROTATION,
         "Rotates API keys that are old enough, and encryption keys when asked",
-        frozenset({Use.TABLES, Use.ROTATE_KEYS}),
+        frozenset({Use.REGISTER, Use.ROTATE_KEYS}),
         timeout_s=300,
-        concurrency=1,
         every_minutes=KEY_ROTATION_MINUTES,
         control_plane_only=True,
     ),
     Employee(
         "key_expiry",
         "Warns of API keys that end, and ends them on time",
-        frozenset({Use.TABLES}),
+        frozenset({Use.REGISTER}),
         timeout_s=240,
-        concurrency=1,
         every_minutes=KEY_EXPIRY_MINUTES,
         control_plane_only=True,
     ),
     Employee(
         WEBHOOK_DELIVERY,
         "Delivers signed webhooks",
-        frozenset({Use.TABLES, Use.OPEN_SECRETS}),
+        frozenset({Use.REGISTER, Use.OPEN_SECRETS}),
         timeout_s=300,
-        concurrency=2,
         every_minutes=WEBHOOK_MINUTES,
+        control_plane_only=True,
+    ),
+    Employee(
+        "access_review",
+        "Opens the quarter's access reviews, and ends what was lent",
+        frozenset({Use.REGISTER}),
+        timeout_s=240,
+        every_minutes=ACCESS_REVIEW_MINUTES,
+        control_plane_only=True,
+    ),
+    Employee(
+        "node_figures",
+        "Publishes the nodes' figures as metrics",
+        frozenset({Use.REGISTER_READ}),
+        timeout_s=50,
+        concurrency=1,
+        every_minutes=NODE_FIGURES_MINUTES,
+        control_plane_only=True,
+    ),
+    Employee(
+        "chain_checkpoint",
+        "Lays signed checkpoints of the admin chains into the audit",
+        frozenset({Use.REGISTER, Use.CHECKPOINTS, Use.SIGN}),
+        timeout_s=120,
+        every_minutes=CHAIN_CHECKPOINT_MINUTES,
         control_plane_only=True,
     ),
 )
@@ -110,10 +160,9 @@ _STAFF = (
 
 def staff_of(deployment: Deployment) -> tuple[Employee, ...]:
     """The functions of this deployment, in a fixed order."""
+    outside = deployment.network.webhooks_outside
     return tuple(
-        replace(employee, in_vpc=not deployment.network.webhooks_outside)
-        if employee.room == WEBHOOK_DELIVERY
-        else employee
+        replace(employee, in_vpc=not outside) if employee.room == WEBHOOK_DELIVERY else employee
         for employee in _STAFF
         if deployment.own_control_plane or not employee.control_plane_only
     )

@@ -16,9 +16,8 @@ from constructs import Construct
 from aws import names
 from cdk_app.keys import KeyRing, Roles
 from cdk_app.settings import Deployment
+from governance.audit_plan import DEEP_ARCHIVE_AFTER_DAYS, GLACIER_AFTER_DAYS, MOVING_PREFIXES
 
-GLACIER_AFTER_DAYS = 90
-DEEP_ARCHIVE_AFTER_DAYS = 365
 BACKUP_DAYS = 35
 
 
@@ -42,9 +41,11 @@ class StorageStack(cdk.Stack):
         self.audit_bucket = self._audit_bucket(self._imported("AuditKey", keys.audit))
         if not deployment.data.bucket:
             self._data_bucket(self._imported("DataKey", keys.data))
+        control_key = self._imported("ControlKey", keys.control)
+        tables = [self._table("terminations", control_key)]
         if deployment.own_control_plane:
-            self.control_table = self._control_table(self._imported("ControlKey", keys.control))
-            self._backups(self.control_table)
+            tables.append(self._control_table(control_key))
+        self._backups(tables, control_key)
 
     def _imported(self, name: str, key: kms.IKey) -> kms.IKey:
         """The key by its ARN only, so that CDK adds no statement of its own to its policy."""
@@ -76,8 +77,7 @@ class StorageStack(cdk.Stack):
         )
 
     def _audit_bucket(self, key: kms.IKey) -> s3.Bucket:
-        years = self._deployment.data.audit_retention_years
-        days = _days(years)
+        days = self._deployment.data.audit_retention_days
         bucket = s3.Bucket(
             self,
             "Audit",
@@ -96,23 +96,32 @@ class StorageStack(cdk.Stack):
             server_access_logs_bucket=self._access_logs,
             server_access_logs_prefix="audit/",
             lifecycle_rules=[
+                # Records move; their proofs (manifests, checkpoints, reports) stay at hand, so that what was sealed can
+                # be proved and the next day sealed without an archive (`governance.audit_plan`).
+                *(
+                    s3.LifecycleRule(
+                        id=f"tiers-{prefix.strip('/')}",
+                        prefix=f"{names.AUDIT_PREFIX}{prefix}",
+                        transitions=[
+                            s3.Transition(
+                                storage_class=s3.StorageClass.GLACIER,
+                                transition_after=cdk.Duration.days(GLACIER_AFTER_DAYS),
+                            ),
+                            s3.Transition(
+                                storage_class=s3.StorageClass.DEEP_ARCHIVE,
+                                transition_after=cdk.Duration.days(DEEP_ARCHIVE_AFTER_DAYS),
+                            ),
+                        ],
+                    )
+                    for prefix in MOVING_PREFIXES
+                ),
                 s3.LifecycleRule(
-                    id="tiers",
-                    transitions=[
-                        s3.Transition(
-                            storage_class=s3.StorageClass.GLACIER,
-                            transition_after=cdk.Duration.days(GLACIER_AFTER_DAYS),
-                        ),
-                        s3.Transition(
-                            storage_class=s3.StorageClass.DEEP_ARCHIVE,
-                            transition_after=cdk.Duration.days(DEEP_ARCHIVE_AFTER_DAYS),
-                        ),
-                    ],
+                    id="end",
                     # Expiring lays a marker on top; the version below goes only after its retention has ended.
                     expiration=cdk.Duration.days(days + 1),
                     noncurrent_version_expiration=cdk.Duration.days(1),
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
-                )
+                ),
             ],
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
@@ -217,12 +226,12 @@ class StorageStack(cdk.Stack):
 
     # ------------------------------------------------------------ the control plane's table
 
-    def _control_table(self, key: kms.IKey) -> dynamodb.Table:
+    def _table(self, name: str, key: kms.IKey, *, stream: dynamodb.StreamViewType | None = None) -> dynamodb.Table:
         text = dynamodb.AttributeType.STRING
-        table = dynamodb.Table(
+        return dynamodb.Table(
             self,
-            "Control",
-            table_name=self._deployment.name("control"),
+            name.capitalize(),
+            table_name=self._deployment.name(name),
             partition_key=dynamodb.Attribute(name=names.PARTITION_KEY, type=text),
             sort_key=dynamodb.Attribute(name=names.SORT_KEY, type=text),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
@@ -233,24 +242,28 @@ class StorageStack(cdk.Stack):
             ),
             deletion_protection=True,
             time_to_live_attribute=names.EXPIRES,
-            stream=dynamodb.StreamViewType.NEW_IMAGE,
+            stream=stream,
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
+
+    def _control_table(self, key: kms.IKey) -> dynamodb.Table:
+        """The register and the chain; its stream carries each administrative event."""
+        table = self._table("control", key, stream=dynamodb.StreamViewType.NEW_IMAGE)
         for index, attribute in ((names.UNIQUE_INDEX, names.UNIQUE_KEY), (names.LOOKUP_INDEX, names.LOOKUP_KEY)):
             table.add_local_secondary_index(
                 index_name=index,
-                sort_key=dynamodb.Attribute(name=attribute, type=text),
+                sort_key=dynamodb.Attribute(name=attribute, type=dynamodb.AttributeType.STRING),
                 projection_type=dynamodb.ProjectionType.ALL,
             )
         return table
 
-    def _backups(self, table: dynamodb.Table) -> None:
+    def _backups(self, tables: Sequence[dynamodb.Table], key: kms.IKey) -> None:
         """Every day, encrypted, kept `BACKUP_DAYS`, in a vault that nobody may empty early (claim H6)."""
         vault = backup.BackupVault(
             self,
             "Vault",
             backup_vault_name=self._deployment.name("vault"),
-            encryption_key=table.encryption_key,
+            encryption_key=key,
             lock_configuration=backup.LockConfiguration(
                 min_retention=cdk.Duration.days(BACKUP_DAYS), max_retention=cdk.Duration.days(366)
             ),
@@ -271,7 +284,9 @@ class StorageStack(cdk.Stack):
             "BackedUp",
             backup_plan_id=plan.backup_plan_id,
             backup_selection=backup.CfnBackupSelection.BackupSelectionResourceTypeProperty(
-                selection_name="control", iam_role_arn=self._roles.backup.role_arn, resources=[table.table_arn]
+                selection_name="tables",
+                iam_role_arn=self._roles.backup.role_arn,
+                resources=[table.table_arn for table in tables],
             ),
         )
         iam.CfnRolePolicy(
@@ -286,7 +301,7 @@ class StorageStack(cdk.Stack):
                             "dynamodb:DescribeTable", "dynamodb:CreateBackup", "dynamodb:ListTagsOfResource",
                             "dynamodb:StartAwsBackupJob",
                         ],
-                        resources=[table.table_arn],
+                        resources=[table.table_arn for table in tables],
                     ),
                     iam.PolicyStatement(
                         actions=["backup:DescribeBackupVault", "backup:CopyIntoBackupVault"],
@@ -295,8 +310,3 @@ class StorageStack(cdk.Stack):
                 ]
             ),
         )  # fmt: skip
-
-
-def _days(years: int) -> int:
-    """At least so many calendar years in days: seven hold at most two leap days."""
-    return years * 365 + -(-years // 4)

@@ -14,8 +14,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_app.nodes import METRICS_NAMESPACE
 from cdk_app.settings import Deployment
+from lambdas.figures import NAMESPACE
 
 _OVER = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 _UNDER = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
@@ -30,28 +30,66 @@ class Watched:
     name: str
     figure: str
     """The metric in the product's namespace."""
-    threshold: float
     says: str
-    statistic: str = "Maximum"
+    over: float = 0
+    """An alarm above this."""
+    under: float | None = None
+    """Or below this."""
     minutes: int = 5
+    rate_per_minute: bool = False
+    """The figure counts up for ever; what is watched is its growth."""
     silence_alarms: bool = False
     """Whether no figure at all is an alarm too."""
+    control_plane_only: bool = False
+    """Published by a function that is left out when the control plane is elsewhere."""
 
 
 FIGURES = (
-    Watched("erase-failed", "EraseFailed", 0, "A node's cache could not be erased, or not proved so; it is retained."),
-    Watched("erase-late", "EraseSeconds", 1200, "The end of a node takes more than 20 minutes."),
-    Watched("audit-lag", "AuditLagSeconds", 300, "Audit records wait longer than 5 minutes to be shipped."),
+    Watched("erase-failed", "NodesRetained", "A node could not be ended as it should; it is retained."),
+    Watched("node-lost", "NodesLost", "A node left before its cache was proved erased."),
+    Watched("erase-late", "NodeEndOldestSeconds", "The end of a node takes more than 20 minutes.", over=1200),
+    Watched("erase-stuck", "NodeEndFailures", "Steps of a node's end fail, and are tried again.", minutes=15),
     Watched(
-        "rulebook-age", "RulebookAgeSeconds", 30, "A node's rulebook is older than 30 seconds.", silence_alarms=True
+        "erase-silent", "NodesEnding", "Nobody looks after the end of nodes.", over=1e9, minutes=15, silence_alarms=True
     ),
-    Watched("cache-thrash", "CacheEvictionsPerMinute", 5000, "The cache evicts faster than it serves.", minutes=15),
-    Watched("key-expiring", "KeysExpiring", 0, "An API key expires within a day and has no successor.", minutes=60),
-    Watched("rotation-failed", "RotationFailed", 0, "A key could not be rotated, or does not rotate by itself."),
+    Watched("audit-deviates", "AuditDeviations", "Audit objects are not as the plan says."),
     Watched(
-        "audit-deviates", "AuditDeviations", 0, "Audit objects are not under the retention, tier or key they should be."
+        "audit-lag", "AuditLagSeconds", "Audit records wait longer than 5 minutes.", over=300, control_plane_only=True
     ),
-)
+    Watched(
+        "rulebook-age", "RulebookAgeSeconds", "A node's rulebook is older than 30 seconds.", over=30,
+        control_plane_only=True,
+    ),
+    Watched(
+        "nodes-silent", "NodesAlive", "Fewer nodes tell their figures than there must be.", under=1,
+        silence_alarms=True, control_plane_only=True,
+    ),
+    Watched(
+        "cache-thrash", "CacheEvictions", "The cache throws out blocks faster than it serves them.", over=2000,
+        minutes=15,
+        rate_per_minute=True, control_plane_only=True,
+    ),
+    Watched(
+        "key-expiring", "KeysExpiring", "An API key ends within a day.", minutes=60, control_plane_only=True
+    ),
+    Watched("expiry-failed", "ExpiryFailed", "A key could not be ended on time.", minutes=15, control_plane_only=True),
+    Watched(
+        "rotation-failed", "RotationFailed", "A key could not be rotated, or does not rotate by itself.", minutes=30,
+        control_plane_only=True,
+    ),
+    Watched(
+        "webhooks-failed", "WebhooksFailed", "A webhook was given up after every attempt.", minutes=15,
+        control_plane_only=True,
+    ),
+    Watched(
+        "review-overdue", "AccessReviewsOverdue", "An access review of the quarter is overdue.", minutes=60,
+        control_plane_only=True,
+    ),
+    Watched(
+        "checkpoint-missing", "ChainCheckpoints", "No checkpoint of the admin chains was laid for two hours.", under=1,
+        minutes=120, silence_alarms=True, control_plane_only=True,
+    ),
+)  # fmt: skip
 
 
 class WatchStack(cdk.Stack):
@@ -76,7 +114,8 @@ class WatchStack(cdk.Stack):
         self._action = actions.SnsAction(alarms)
         self._all: list[cloudwatch.Alarm] = []
         for watched in FIGURES:
-            self._figure(watched)
+            if deployment.own_control_plane or not watched.control_plane_only:
+                self._figure(watched)
         self._front(front, target_group)
         for room, function in functions.items():
             self._function(room, function, dead_letters[room])
@@ -112,19 +151,29 @@ class WatchStack(cdk.Stack):
         alarm.add_ok_action(self._action)
         self._all.append(alarm)
 
-    def _figure(self, watched: Watched) -> None:
-        metric = cloudwatch.Metric(
-            namespace=METRICS_NAMESPACE,
-            metric_name=watched.figure,
+    def _metric(self, figure: str, minutes: int) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=figure,
             dimensions_map={"Environment": self._deployment.place.environment},
-            statistic=watched.statistic,
-            period=cdk.Duration.minutes(watched.minutes),
+            statistic="Maximum",
+            period=cdk.Duration.minutes(minutes),
         )
+
+    def _figure(self, watched: Watched) -> None:
+        metric: cloudwatch.IMetric = self._metric(watched.figure, watched.minutes)
+        if watched.rate_per_minute:
+            metric = cloudwatch.MathExpression(
+                expression="RATE(total) * 60",
+                using_metrics={"total": metric},
+                period=cdk.Duration.minutes(watched.minutes),
+            )
         self._alarm(
             watched.name,
             metric,
             watched.says,
-            threshold=watched.threshold,
+            threshold=watched.over if watched.under is None else watched.under,
+            comparison=_OVER if watched.under is None else _UNDER,
             missing=_SILENCE_ALARMS if watched.silence_alarms else _QUIET,
         )
 
@@ -204,20 +253,7 @@ class WatchStack(cdk.Stack):
 
     def _dashboard(self) -> None:
         def graph(title: str, *figures: str) -> cloudwatch.GraphWidget:
-            return cloudwatch.GraphWidget(
-                title=title,
-                width=12,
-                left=[
-                    cloudwatch.Metric(
-                        namespace=METRICS_NAMESPACE,
-                        metric_name=figure,
-                        dimensions_map={"Environment": self._deployment.place.environment},
-                        statistic="Maximum",
-                        period=cdk.Duration.minutes(1),
-                    )
-                    for figure in figures
-                ],
-            )
+            return cloudwatch.GraphWidget(title=title, width=12, left=[self._metric(figure, 1) for figure in figures])
 
         cloudwatch.Dashboard(
             self,
@@ -226,6 +262,6 @@ class WatchStack(cdk.Stack):
             widgets=[
                 [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(self._all), width=24, height=6)],
                 [graph("Queries", "QueriesRunning", "QueriesQueued"), graph("Audit", "AuditLagSeconds")],
-                [graph("Law", "RulebookAgeSeconds"), graph("Cache", "CacheEvictionsPerMinute")],
+                [graph("Law", "RulebookAgeSeconds"), graph("Ends of nodes", "NodesEnding", "NodesRetained")],
             ],
         )

@@ -49,6 +49,7 @@ _LOG = logging.getLogger("hatidata.node")
 _VIEWS_MAX = 512
 _FIGURES_EVERY_S = 10.0
 _LAKE_EVERY_S = 1.0
+_AGE_S_MAX = 1e6
 
 
 _TEXT_CHARS_CACHED_MAX = 4096
@@ -319,9 +320,12 @@ class Node:
                 "running": self._admission.running,
                 "queued": self._admission.queued,
                 "audit_lag_s": round(self.audit.lag_s, 3),
+                # A node without a rulebook has one of infinite age, which JSON cannot say.
+                "rulebook_age_s": round(min(self.keeper.age_s, _AGE_S_MAX), 3),
                 "cache_blocks": cache.blocks,
                 "cache_bytes": cache.bytes_held,
                 "cache_hits": cache.hits,
                 "cache_misses": cache.misses,
+                "cache_evictions": cache.evictions,
             },
         }

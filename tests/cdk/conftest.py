@@ -79,7 +79,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
                     str(Path(__file__).parent / "synthesize.py"),
                     str(settings),
                     str(out),
-                    "review",
+                    *(["raw"] if variant == "example" else []),
                 ]
                 ran = subprocess.run(script, capture_output=True, text=True, cwd=ROOT, check=False, timeout=240)
                 assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]

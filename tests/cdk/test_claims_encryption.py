@@ -151,12 +151,14 @@ def test_w5_2_the_audit_is_under_object_lock_for_seven_years(cloud: Cloud, deplo
 def test_w5_9_tiers_follow_each_other_at_90_and_365_days(cloud: Cloud, deployment: Deployment) -> None:
     lifecycle = bucket(cloud, deployment.bucket("audit"))["LifecycleConfiguration"]
     assert lifecycle["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
-    (tiers,) = [rule for rule in lifecycle["Rules"] if rule["Id"] == "tiers"]
-    assert tiers["Transitions"] == [
-        {"StorageClass": "GLACIER", "TransitionInDays": 90},
-        {"StorageClass": "DEEP_ARCHIVE", "TransitionInDays": 365},
-    ]
-    assert not {"Prefix", "TagFilters", "ObjectSizeGreaterThan"} & set(tiers), "every object, whatever its size"
+    moving = [rule for rule in lifecycle["Rules"] if "Transitions" in rule]
+    assert [rule["Prefix"] for rule in moving] == ["audit/queries/", "audit/sessions/"], "proofs stay at hand"
+    for rule in moving:
+        assert rule["Transitions"] == [
+            {"StorageClass": "GLACIER", "TransitionInDays": 90},
+            {"StorageClass": "DEEP_ARCHIVE", "TransitionInDays": 365},
+        ]
+        assert not {"TagFilters", "ObjectSizeGreaterThan"} & set(rule), "every record, whatever its size"
 
 
 def test_w5_10_nothing_expires_inside_its_retention(cloud: Cloud, deployment: Deployment) -> None:
@@ -241,7 +243,8 @@ def test_h6_backups_are_encrypted_daily_and_automatic(cloud: Cloud) -> None:
     assert rule["Lifecycle"]["DeleteAfterDays"] == vault["LockConfiguration"]["MinRetentionDays"] == 35
     table = cloud.one("AWS::DynamoDB::Table", TableName="hatidata-control")
     selection = cloud.one("AWS::Backup::BackupSelection").properties["BackupSelection"]
-    assert selection["Resources"] == [f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/hatidata-control"]
+    tables = {f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/hatidata-{name}" for name in ("control", "terminations")}
+    assert set(selection["Resources"]) == tables
     assert table.properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
     assert [each for each in cloud.of("AWS::CloudWatch::Alarm") if "backup-failed" in each.properties["AlarmName"]]
 

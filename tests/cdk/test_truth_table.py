@@ -10,6 +10,8 @@ from tests.cdk.cloud import ACCOUNT, REGION, Cloud
 
 _HERE = f"{REGION}:{ACCOUNT}"
 _TABLE = f"arn:aws:dynamodb:{_HERE}:table/hatidata-control"
+_JOURNAL = f"arn:aws:dynamodb:{_HERE}:table/hatidata-terminations"
+_GROUP = f"arn:aws:autoscaling:{_HERE}:autoScalingGroup:0a1b2c3d:autoScalingGroupName/hatidata-nodes"
 _TOPIC = f"arn:aws:sns:{_HERE}:hatidata-alarms"
 
 PLAIN = [
@@ -23,7 +25,22 @@ PLAIN = [
     ("ControlPlane", "iam:PassRole", "*", False),
     ("ControlPlane", "sts:AssumeRole", "*", False),
     ("ControlPlane", "lambda:InvokeFunction", "*", False),
-    ("AuditSearch", "dynamodb:Query", _TABLE, False),
+    ("LuksErase", "dynamodb:PutItem", _JOURNAL, True),
+    ("LuksErase", "dynamodb:PutItem", _TABLE, False),
+    ("LuksErase", "ssm:SendCommand", f"arn:aws:ssm:{_HERE}:document/hatidata-end-of-node", True),
+    ("LuksErase", "ssm:SendCommand", f"arn:aws:ssm:{REGION}::document/AWS-RunShellScript", False),
+    ("LuksErase", "ssm:SendCommand", f"arn:aws:ec2:{_HERE}:instance/i-0123456789abcdef0", False),
+    ("LuksErase", "autoscaling:CompleteLifecycleAction", _GROUP, True),
+    ("LuksErase", "autoscaling:CompleteLifecycleAction", _GROUP.replace("hatidata-nodes", "another"), False),
+    ("LuksErase", "autoscaling:TerminateInstanceInAutoScalingGroup", _GROUP, False),
+    ("LuksErase", "ec2:TerminateInstances", "*", False),
+    ("LuksErase", "sns:Publish", _TOPIC, True),
+    ("LuksErase", "s3:GetObject", "arn:aws:s3:::hatidata-audit-111122223333-ap-southeast-1/audit/x", False),
+    ("AuditTiering", "dynamodb:Query", _TABLE, False),
+    ("AuditTiering", "s3:RestoreObject", "arn:aws:s3:::hatidata-audit-111122223333-ap-southeast-1/audit/x", True),
+    ("AuditTiering", "s3:DeleteObject", "arn:aws:s3:::hatidata-audit-111122223333-ap-southeast-1/audit/x", False),
+    ("AuditTiering", "s3:PutObjectRetention", "arn:aws:s3:::hatidata-audit-111122223333-ap-southeast-1/audit/x", False),
+    ("AccessReview", "dynamodb:PutItem", _TABLE, True),
     ("KeyRotation", "dynamodb:PutItem", _TABLE, True),
     ("KeyExpiry", "dynamodb:PutItem", _TABLE, True),
     ("WebhookDelivery", "dynamodb:PutItem", _TABLE, True),
@@ -46,13 +63,18 @@ KEYS = [
     ("Node", "kms:GenerateDataKey", "Data", "s3", False),
     ("ControlPlane", "kms:Decrypt", "Audit", "s3", True),
     ("ControlPlane", "kms:Decrypt", "Audit", "", False),
-    ("ControlPlane", "kms:GenerateDataKey", "Audit", "s3", True),
+    ("ControlPlane", "kms:GenerateDataKey", "Audit", "s3", False),
+    ("ChainCheckpoint", "kms:GenerateDataKey", "Audit", "s3", True),
+    ("ChainCheckpoint", "kms:Sign", "Signing", "", True),
+    ("LuksErase", "kms:GenerateDataKey", "Audit", "s3", True),
+    ("LuksErase", "kms:Decrypt", "Audit", "s3", False),
+    ("LuksErase", "kms:Decrypt", "Data", "", False),
     ("ControlPlane", "kms:Decrypt", "Data", "s3", False),
     ("ControlPlane", "kms:Sign", "Signing", "", True),
     ("ControlPlane", "kms:Encrypt", "Control", "", True),
-    ("AuditSearch", "kms:Decrypt", "Audit", "s3", True),
-    ("AuditSearch", "kms:GenerateDataKey", "Audit", "s3", False),
-    ("AuditSearch", "kms:Encrypt", "Control", "", False),
+    ("AuditTiering", "kms:Decrypt", "Audit", "s3", True),
+    ("AuditTiering", "kms:GenerateDataKey", "Audit", "s3", True),
+    ("AuditTiering", "kms:Encrypt", "Control", "", False),
     ("WebhookDelivery", "kms:Decrypt", "Control", "", True),
     ("WebhookDelivery", "kms:Encrypt", "Control", "", False),
     ("WebhookDelivery", "kms:Sign", "Signing", "", False),
@@ -120,12 +142,18 @@ def test_an_administrator_of_the_account_administers_keys_and_opens_nothing_dire
 def test_the_caller_of_a_put_under_sse_kms_has_the_right_to_a_data_key(cloud: Cloud, deployment: Deployment) -> None:
     """What no emulator checks: S3 asks KMS as the caller, so PutObject alone is not enough."""
     audit, key = deployment.bucket("audit"), cloud.key("Audit")
-    node, plane, search = (cloud.role(name) for name in ("Node", "ControlPlane", "AuditSearch"))
+    node, checkpoint, tiering, erase = (
+        cloud.role(name) for name in ("Node", "ChainCheckpoint", "AuditTiering", "LuksErase")
+    )
+    record = "audit/queries/2026/11/22/x.jsonl.gz"
     assert cloud.may_put(node, audit, "audit/queries/2026/11/22/x.jsonl.gz", key).allowed
     assert not cloud.may_put(node, audit, "elsewhere/x", key).allowed
-    assert cloud.may_put(plane, audit, f"{names.CHECKPOINTS_PREFIX}x.json", key).allowed
-    assert not cloud.may_put(plane, audit, "audit/queries/2026/11/22/x.jsonl.gz", key).allowed
-    assert not cloud.may_put(search, audit, f"{names.MANIFESTS_PREFIX}x", key).allowed
+    assert cloud.may_put(checkpoint, audit, f"{names.CHECKPOINTS_PREFIX}x.json", key).allowed
+    assert cloud.may_put(tiering, audit, f"{names.MANIFESTS_PREFIX}2026-11-21.json", key).allowed
+    assert cloud.may_put(tiering, audit, "audit/reports/tiering/2026-11-22/part-0001.json", key).allowed
+    assert cloud.may_put(erase, audit, "audit/nodes/2026/11/22/i-0123456789abcdef0-x.json", key).allowed
+    for other in (checkpoint, tiering, erase, cloud.role("ControlPlane")):
+        assert not cloud.may_put(other, audit, record, key).allowed
     # An object of another bucket does not get a data key of the audit's.
     assert not cloud.through_s3(node, "kms:GenerateDataKey", key, "another-bucket").allowed
 
@@ -134,8 +162,23 @@ def test_the_caller_of_a_get_under_sse_kms_has_the_right_to_decrypt(cloud: Cloud
     data, audit = deployment.data_bucket, deployment.bucket("audit")
     assert cloud.may_get(cloud.role("Node"), data, "lake/sales/customers.parquet", cloud.key("Data")).allowed
     assert not cloud.may_get(cloud.role("Node"), audit, "audit/queries/x", cloud.key("Audit")).allowed
-    assert cloud.may_get(cloud.role("AuditSearch"), audit, "audit/queries/x", cloud.key("Audit")).allowed
+    assert cloud.may_get(cloud.role("AuditTiering"), audit, "audit/queries/x", cloud.key("Audit")).allowed
     assert not cloud.may_get(cloud.role("ControlPlane"), data, "lake/x", cloud.key("Data")).allowed
+
+
+def test_commands_go_to_nodes_of_this_deployment_only(cloud: Cloud) -> None:
+    instance, erase = f"arn:aws:ec2:{_HERE}:instance/i-0123456789abcdef0", cloud.role("LuksErase")
+
+    def may(role: str, deployment: str) -> bool:
+        tags = {"ssm:resourceTag/hatidata-role": role, "ssm:resourceTag/deployment": deployment}
+        return cloud.may(erase, "ssm:SendCommand", instance, **tags).allowed
+
+    assert may("node", "hatidata")
+    assert not may("node", "another")
+    assert not may("builder", "hatidata")
+    tags = {each["Key"]: each for each in cloud.one("AWS::AutoScaling::AutoScalingGroup").properties["Tags"]}
+    assert (tags["hatidata-role"]["Value"], tags["hatidata-role"]["PropagateAtLaunch"]) == ("node", True)
+    assert (tags["deployment"]["Value"], tags["deployment"]["PropagateAtLaunch"]) == ("hatidata", True)
 
 
 def test_only_provisioners_of_a_nodes_identity_encrypt_under_the_lakes_key(
