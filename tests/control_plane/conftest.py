@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import pytest
 
-from governance.ports import QueryAuditFilters, QueryAuditPage
+from governance.ports import ControlStore, QueryAuditFilters, QueryAuditPage
 from lambdas.control_plane.bootstrap import bootstrap
 from lambdas.control_plane.handler import Handler, make_handler
 from local.control_store import SqliteControlStore
-from local.signing import HomeSigner
 from local.secret_box import HomeSecretBox
+from local.signing import HomeSigner
 
 NODE_SUBJECT = "CN=hatidata-node,O=HatiData"
 
@@ -68,7 +68,7 @@ class Api:
 
     handler: Handler
     key: str
-    store: SqliteControlStore
+    store: ControlStore
     clock: StoppedClock
     search: RecordedSearch
     secrets: HomeSecretBox | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -19,7 +20,8 @@ from governance.admin_event import INSTALLATION, AdminEvent, AdminEventType, Att
 from governance.errors import StoreUnavailable
 from governance.idempotency import IdempotentAnswer
 from governance.ports import Change
-from governance.register import Organization
+from governance.register import Organization, UserRecord, encode_record
+from governance.roles import Role
 from local.control_store import MIGRATIONS, SCHEMA_VERSION, SqliteControlStore
 
 BY = Attribution(INSTALLATION, "2026-11-22T03:00:00.000000Z")
@@ -206,9 +208,15 @@ def test_a_file_of_version_1_is_brought_to_the_present_with_everything_in_it(tmp
     path = tmp_path / "store.sqlite"
     raw = sqlite3.connect(path)
     raw.executescript((Path(__file__).parent / "store_version_1.sql").read_text())
+    user = UserRecord("ana", "Ana@acme.example", "org-1", Role.ANALYST, BY.at)
+    row = ("user", "", "ana", "ana@acme.example", None, json.dumps(encode_record(user)))
+    raw.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)", row)
+    raw.commit()
     raw.close()
     store = SqliteControlStore(path)
     try:
+        with store.read() as reader:
+            assert reader.find_unique(UserRecord, "", user.unique) == user, "addresses are an organization's own since 3"
         assert count_and_head(store) == (2, 2)
         with store.read() as reader:
             assert reader.version("production") == 2
