@@ -1,4 +1,4 @@
-"""What AWS wakes by schedules, woken at home: webhooks told, keys rotated and ended, access reviewed, checkpoints laid."""
+"""What AWS wakes by schedules, woken at home: webhooks, keys that rotate and end, access reviews, checkpoints."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ from lambdas.control_plane.revisions import etag_of, subject_of
 _LOG = logging.getLogger("hatidata.control_plane")
 
 ROOMS = (
-    identity, organizations, owners, environments, users, invitations, schemas, keys, elevations, policies, policy_drafts, policy_history,
-    views, audit, nodes, quotas, usage, reviews, webhooks, encryption_keys,
+    identity, organizations, owners, environments, users, invitations, schemas, keys, elevations, policies,
+    policy_drafts, policy_history, views, audit, nodes, quotas, usage, reviews, webhooks, encryption_keys,
 )  # fmt: skip
 """One module of routes per resource."""
 

@@ -298,7 +298,7 @@ def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
     if 0 < body.rotate_after_days < ROTATE_AFTER_DAYS_MIN:
         raise InvalidRequest(
             "A key cannot rotate by itself so often.",
-            advice=f"`rotate_after_days` is 0 or at least {ROTATE_AFTER_DAYS_MIN}: the old key stays valid for 72 hours.",
+            advice=f"`rotate_after_days` is 0 or at least {ROTATE_AFTER_DAYS_MIN}: old keys stay valid for 72 hours.",
         )
     return KeyRecord(
         environment=env,
