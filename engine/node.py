@@ -159,7 +159,7 @@ class Node:
         )  # fmt: skip
         self._page = StatusPage(
             self.metrics, refresh=self._refresh, faults=self.faults,
-            host=settings.metrics_listen, port=settings.metrics_port,
+            host=settings.metrics_listen, port=settings.metrics_port, proxy_from=settings.proxy_from,
         )  # fmt: skip
         self.keeper.on_change.append(self._server.rulebook_changed)
         self.keeper.on_change.append(self._obey)
