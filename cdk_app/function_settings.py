@@ -7,6 +7,7 @@ from collections.abc import Callable
 from cdk_app.permissions import Things
 from cdk_app.settings import Deployment
 from lambdas.access_review.settings import AccessReviewSettings
+from lambdas.audit_search.settings import AuditSearchSettings
 from lambdas.audit_tiering.settings import AuditTieringSettings
 from lambdas.chain_checkpoint.settings import ChainCheckpointSettings
 from lambdas.control_plane.settings import ControlPlaneSettings
@@ -27,8 +28,15 @@ def environment_of(room: str, deployment: Deployment, things: Things) -> dict[st
 
 def _control_plane(deployment: Deployment, things: Things) -> dict[str, str]:
     return ControlPlaneSettings(
-        table=deployment.name("control"), audit_bucket=deployment.bucket("audit"), signing_key=things.signing_key
+        table=deployment.name("control"),
+        audit_bucket=deployment.bucket("audit"),
+        signing_key=things.signing_key,
+        secrets_key=things.control_key,
     ).environment()
+
+
+def _audit_search(deployment: Deployment, things: Things) -> dict[str, str]:
+    return AuditSearchSettings(audit_bucket=deployment.bucket("audit"), signing_key=things.signing_key).environment()
 
 
 def _key_rotation(deployment: Deployment, things: Things) -> dict[str, str]:
@@ -100,6 +108,7 @@ _ENVIRONMENTS: dict[str, Callable[[Deployment, Things], dict[str, str]]] = {
     "control_plane": _control_plane,
     "access_review": _access_review,
     "chain_checkpoint": _chain_checkpoint,
+    "audit_search": _audit_search,
     "audit_tiering": _audit_tiering,
     "luks_erase": _luks_erase,
     "node_figures": _node_figures,

@@ -361,6 +361,7 @@ class KeysStack(cdk.Stack):
                 statements=[
                     *self._administration(),
                     *self._who_statement("Sign", [Use.SIGN], ["kms:Sign", "kms:GetPublicKey"]),
+                    *self._who_statement("Check", [Use.CHECK_SIGNATURES], ["kms:GetPublicKey"]),
                 ]
             ),
         )

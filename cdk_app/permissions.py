@@ -133,6 +133,10 @@ def _sign(things: Things) -> list[iam.PolicyStatement]:
     return [_allow("Sign", ["kms:Sign", "kms:GetPublicKey"], things.signing_key)]
 
 
+def _check_signatures(things: Things) -> list[iam.PolicyStatement]:
+    return [_allow("PublicKey", ["kms:GetPublicKey"], things.signing_key)]
+
+
 def _seal_secrets(things: Things) -> list[iam.PolicyStatement]:
     return [_allow("SealSecretsOfWebhooks", ["kms:Encrypt"], things.control_key)]
 
@@ -197,6 +201,7 @@ _STATEMENTS = {
     Use.CHECKPOINTS: _checkpoints,
     Use.EVIDENCE: _evidence,
     Use.SIGN: _sign,
+    Use.CHECK_SIGNATURES: _check_signatures,
     Use.SEAL_SECRETS: _seal_secrets,
     Use.OPEN_SECRETS: _open_secrets,
     Use.ROTATE_KEYS: _rotate_keys,

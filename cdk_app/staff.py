@@ -43,6 +43,8 @@ class Use(StrEnum):
     EVIDENCE = "evidence"
     """The record of a node's end."""
     SIGN = "sign"
+    CHECK_SIGNATURES = "check-signatures"
+    """Ask for the public half of the key that signs."""
     SEAL_SECRETS = "seal-secrets"
     """Encrypt webhooks' signing secrets."""
     OPEN_SECRETS = "open-secrets"
@@ -96,6 +98,14 @@ _STAFF = (
         concurrency=5,
         every_minutes=1,
         scheduled_input=TICK,
+    ),
+    Employee(
+        "audit_search",
+        "Searches and proves the audit, in the customer's own account",
+        frozenset({Use.AUDIT_READ, Use.CHECK_SIGNATURES}),
+        timeout_s=300,
+        memory_mb=1024,
+        concurrency=5,
     ),
     Employee(
         "audit_tiering",

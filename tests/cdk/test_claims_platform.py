@@ -208,6 +208,7 @@ def test_every_function_is_held_as_the_house_says(cloud: Cloud) -> None:
 
 def test_a_control_plane_elsewhere_leaves_the_audit_and_its_search_here(guest: Cloud) -> None:
     assert {each.properties["FunctionName"] for each in guest.of("AWS::Lambda::Function")} >= {
+        "hatidata-audit-search",
         "hatidata-audit-tiering",
         "hatidata-luks-erase",
     }
