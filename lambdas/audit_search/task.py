@@ -24,8 +24,7 @@ FAULTS_MAX = 1000
 TEXT_CHARS_MAX = 1024
 RESTORE_ADVICE = (
     "Some records lie in Glacier. Restore them by invoking the audit tiering function with "
-    '{"hatidata": "restore", "names": [...], "days": 7, "speed": "bulk"}, or with `hatidata audit restore`; '
-    "hours later, search again."
+    '{"hatidata": "restore", "names": [...], "days": 7, "speed": "bulk"}; hours later, search again.'
 )
 _FILTERS = {field.name: field.type for field in fields(QueryAuditFilters)}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
 
 from governance import chain
 from governance.admin_event import AdminEventType
@@ -55,6 +56,15 @@ class VerificationAnswer(Model):
     first_break: BreakAnswer | None
 
 
+class QueriesAnswer(Page[dict[str, Any]]):
+    """One page of the query audit; in AWS also what was passed over because it lies in Glacier."""
+
+    archived: list[str] = Field(
+        default_factory=list,
+        description="Objects in an archive tier: restore them by the audit tiering function, then ask again",
+    )
+
+
 def register(app: ThreadedResolver, desk: Desk) -> None:
     """Add the routes."""
 
@@ -77,7 +87,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         duration_ms_min: DurationMs = 0.0,
         duration_ms_max: DurationMs = 0.0,
         text: Text = "",
-    ) -> Page[dict[str, Any]]:
+    ) -> QueriesAnswer:
         caller = desk.caller
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
@@ -102,7 +112,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         )
         found = desk.queries.search(filters, cursor, limit)
         records = found.records if caller.reaches_all else tuple(without_foreign(r) for r in found.records)
-        return Page(items=list(records), next=found.next or None)
+        return QueriesAnswer(items=list(records), next=found.next or None, archived=list(found.archived))
 
     @app.get("/v1/environments/<env>/audit/admin", tags=["audit"], summary="Administrative events of the chain")
     def list_events(

@@ -36,11 +36,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     Raises:
         InvalidRequest: the function's environment names no table.
     """
-    return _in_aws(ControlPlaneSettings.from_environment(os.environ))(event, context)
+    _, handle = in_aws(ControlPlaneSettings.from_environment(os.environ))
+    return handle(event, context)
 
 
 @lru_cache(maxsize=1)
-def _in_aws(settings: ControlPlaneSettings) -> Handler:
+def in_aws(settings: ControlPlaneSettings) -> tuple[ControlStore, Handler]:
+    """The control plane on DynamoDB, KMS and the audit bucket, and its store; one per process."""
     # No home has boto3, and this module is its door too.
     from aws.audit_bucket import AuditBucket
     from aws.audit_search import BucketSearch
@@ -51,8 +53,9 @@ def _in_aws(settings: ControlPlaneSettings) -> Handler:
 
     clock = SystemClock()
     region, kms = settings.region, client("kms", settings.region)
-    return make_handler(
-        DynamoControlStore(client("dynamodb", region), settings.table, clock),
+    store = DynamoControlStore(client("dynamodb", region), settings.table, clock)
+    handle = make_handler(
+        store,
         clock,
         queries=BucketSearch(AuditBucket(client("s3", region), settings.audit_bucket))
         if settings.audit_bucket
@@ -60,3 +63,4 @@ def _in_aws(settings: ControlPlaneSettings) -> Handler:
         secrets=KmsSecretBox(kms, settings.secrets_key) if settings.secrets_key else None,
         signer=KmsSigner(kms, settings.signing_key) if settings.signing_key else None,
     )
+    return store, handle

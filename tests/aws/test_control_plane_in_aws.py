@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -16,6 +18,7 @@ from governance.bundle import MANIFEST_HEADER, SIGNATURE_HEADER, Manifest, from_
 from governance.signatures import verifier
 from lambdas.control_plane import handler as door
 from lambdas.control_plane.bootstrap import bootstrap
+from lambdas.rulebook_wait.handler import handler as long_polls
 from local.clock import SystemClock
 from tests.support.aws import REGION, TABLE, control_stores
 
@@ -34,23 +37,30 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             "HATIDATA_SECRETS_KEY": kms.create_key()["KeyMetadata"]["Arn"],
         }.items():  # fmt: skip
             monkeypatch.setenv(name, value)
-        for cached in (aws.clients.client, door._in_aws):
+        for cached in (aws.clients.client, door.in_aws):
             cached.cache_clear()
         yield bootstrap(
             open_(), environment="production", organization_id="1", organization_name="Acme",
             owner_email="olga@acme.example", clock=SystemClock(),
         )  # fmt: skip
-        for cached in (aws.clients.client, door._in_aws):
+        for cached in (aws.clients.client, door.in_aws):
             cached.cache_clear()
 
 
 def call(
-    method: str, path: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None, **query: str
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    key: str = "",
+    headers: dict[str, str] | None = None,
+    through: Callable[[Any, Any], dict[str, Any]] = door.handler,
+    **query: str,
 ) -> tuple[int, dict[str, list[str]], Any]:
     given = {"x-forwarded-for": "10.0.0.9", "content-type": "application/json", **(headers or {})}
     if key:
         given["authorization"] = f"Bearer {key}"
-    answer = door.handler(
+    answer = through(
         {
             "requestContext": {"elb": {"targetGroupArn": "test"}}, "httpMethod": method, "path": path,
             "multiValueHeaders": {name: [value] for name, value in given.items()},
@@ -93,6 +103,28 @@ def test_a_rulebook_is_signed_by_kms(key: str) -> None:
     holds = verifier(public)
     assert holds(manifest, from_header(told[SIGNATURE_HEADER.lower()]))
     assert Manifest.decode(manifest).environment == "production"
+
+
+def test_w3_6_a_revocation_ends_a_long_poll_at_once(key: str) -> None:
+    headers = {"x-amzn-mtls-clientcert-subject": "CN=hatidata-node,O=HatiData", "accept-encoding": "identity"}
+    etag = call("GET", "/v1/nodes/rulebook", headers=headers)[1]["ETag"][0]
+    waiting: dict[str, Any] = {}
+
+    def wait() -> None:
+        waiting["answer"] = call(
+            "GET", "/v1/nodes/rulebook", headers={**headers, "if-none-match": etag}, wait_s="25", through=long_polls
+        )
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    own = call("GET", "/v1/whoami", key=key)[2]
+    began = time.monotonic()
+    status, _, _ = call("DELETE", f"{KEYS}/{own['key_id']}", key=key)
+    assert status == 200
+    thread.join(30)
+    assert waiting["answer"][0] == 200
+    assert waiting["answer"][1]["ETag"][0] != etag
+    assert time.monotonic() - began < 20  # the emulator's own slowness; a look every second
 
 
 def test_the_query_audit_is_searched_in_the_bucket(key: str) -> None:

@@ -97,7 +97,7 @@ def test_h14_an_organization_reads_only_its_own_events(api: Api) -> None:
 
 def test_the_query_audit_is_searched_within_environment_and_organization(api: Api) -> None:
     page = api.ok("GET", QUERIES, user="ana", table="sales.t", status="denied", text="ssn", limit="5")
-    assert page == {"items": [{"query_id": "q1", "execution_ms": 1.5}], "next": "after-5"}
+    assert page == {"items": [{"query_id": "q1", "execution_ms": 1.5}], "next": "after-5", "archived": []}
     asked = api.search.asked[-1]
     assert (asked.environment, asked.organization, asked.user, asked.table) == ("production", "", "ana", "sales.t")
     assert (asked.status, asked.text) == ("denied", "ssn")
