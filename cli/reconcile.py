@@ -6,6 +6,7 @@ out no key. Nothing that the file does not name is removed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +27,9 @@ from governance.state_file import (
 from governance.tables import TableName, fold
 
 Existing = dict[str, Any]
-DRAFTED_AT_ONCE = 30
-"""Policies that come into force together: within what a draft holds, however long their filters."""
+DRAFTED_MAX = 200
+DRAFTED_CHARS_MAX = 60_000
+"""Policies that come into force together: well within what a draft holds, what they replace counted too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,17 @@ class Reconciler:
             existing.setdefault(item["name"], []).append(item)
         wanted = [(policy, _counterpart(policy, existing.get(policy.name, []))) for policy in declared]
         differing = [(policy, old) for policy, old in wanted if old is None or _decoded(old) != policy]
-        for at in range(0, len(differing), DRAFTED_AT_ONCE):
-            self._put_in_force(differing[at : at + DRAFTED_AT_ONCE])
+        together: list[tuple[Policy, Existing | None]] = []
+        size = 0
+        for pair in differing:
+            length = len(json.dumps(encode_policy(pair[0])))
+            if together and (len(together) == DRAFTED_MAX or size + length > DRAFTED_CHARS_MAX):
+                self._put_in_force(together)
+                together, size = [], 0
+            together.append(pair)
+            size += length
+        if together:
+            self._put_in_force(together)
 
     def _put_in_force(self, differing: list[tuple[Policy, Existing | None]]) -> None:
         """Together, as one draft; one by one where a policy goes to another organization with its table."""

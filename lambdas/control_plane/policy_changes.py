@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from governance.admin_event import AdminEvent, AdminEventType
+from governance.errors import InvalidRequest
 from governance.policy_record import PolicyRecord
 from governance.policy_versions import PolicyChange, PolicyVersion
 from governance.ports import Change, ControlReader
@@ -31,7 +32,12 @@ def checked(
         after = change.after
         if after is not None:
             owner = required_owner(reader, caller, env, after.policy)
-            check_against_tables(reader, env, after.policy)
+            try:
+                check_against_tables(reader, env, after.policy)
+            except InvalidRequest as error:
+                raise InvalidRequest(
+                    f"{after.policy.name}: {error.message}", advice=error.advice, position=error.position
+                ) from None
             after = dataclasses.replace(after, organization=owner)
         out.append(dataclasses.replace(change, after=after))
     return tuple(out)
