@@ -51,7 +51,7 @@ class NodeReport:
     spool: Spool = Spool.UNKNOWN
     volumes: tuple[VolumeState, ...] = ()
     mapped: bool = False
-    """Whether the opened volume is still known to the kernel, key included."""
+    """Whether the kernel still holds the opened volume's key."""
     mounted: bool = False
     troubles: tuple[str, ...] = ()
     """Stable codes of what went wrong, in order; never a message."""

@@ -161,7 +161,7 @@ class CacheVolume:
             members = " ".join(f"{settings.dev / device.name} 0" for device in devices)
             sectors = chunks * _STRIPE_SECTORS * len(devices)
             table = f"0 {sectors} striped {len(devices)} {_STRIPE_SECTORS} {members}\n"
-            self._must("stripe_failed", "dmsetup", "create", settings.stripe, stdin=table.encode())
+            self._must("stripe_failed", "dmsetup", "create", "--verifyudev", settings.stripe, stdin=table.encode())
         return str(settings.dev / "mapper" / settings.stripe)
 
     def _must(self, code: str, *argv: str, stdin: bytes = b"", timeout_s: float = 60.0) -> str:
@@ -190,8 +190,9 @@ class CacheVolume:
                 and not self._commands.run(["cryptsetup", "luksErase", "--batch-mode", header], timeout_s=120.0).well
             ):
                 troubles.append("luks_erase_failed")
-        if settings.mapping in mapped_names(settings.sysfs):
-            # The slots are gone; the key in the kernel's memory goes with the mapping, whoever holds it open.
+        if self._mapped():
+            # The slots are gone; the key in the kernel's memory goes with the mapping's table. A mapping that is held
+            # open cannot be removed, but by force its table becomes one that answers every access with an error.
             self._commands.run(["umount", "--lazy", str(settings.mount)])
             self._commands.run(["dmsetup", "remove", "--force", "--retry", settings.mapping])
         left = self.prove()
@@ -202,16 +203,25 @@ class CacheVolume:
 
     def prove(self) -> NodeReport:
         """What is left, read from the devices and the kernel; changes nothing."""
-        settings, troubles = self._settings, []
+        troubles = []
         try:
             volumes = tuple(self._state(header) for header in self._headers())
         except VolumeRefused as refusal:
             volumes = ()
             troubles.append(refusal.code)
         return NodeReport(
-            NodeStep.PROVE, not troubles, volumes=volumes, mapped=settings.mapping in mapped_names(settings.sysfs),
-            mounted=self._mounted(), troubles=tuple(troubles),
+            NodeStep.PROVE, not troubles, volumes=volumes, mapped=self._mapped(), mounted=self._mounted(),
+            troubles=tuple(troubles),
         )  # fmt: skip
+
+    def _mapped(self) -> bool:
+        """Whether the kernel holds the key of an opened mapping; one that does not tell its table counts as yes."""
+        mapping = self._settings.mapping
+        if mapping not in mapped_names(self._settings.sysfs):
+            return False
+        done = self._commands.run(["dmsetup", "table", mapping])
+        targets = [line.split() for line in done.out.splitlines()]
+        return not (done.well and targets and all(len(each) == 3 and each[2] == "error" for each in targets))
 
     def _mounted(self) -> bool:
         """Whether the volume is mounted; a kernel that does not tell counts as yes."""

@@ -25,7 +25,7 @@ SHIP_S = 600
 """What a node may take to ship its spool after its sessions have ended."""
 MARGIN_S = 120
 """What a command's end may take to be seen."""
-DRAIN_DEFAULT_S, TOTAL_DEFAULT_S = 300, 7200
+DRAIN_DEFAULT_S = 300
 DELIVERY_S = 60
 """Within this a command reaches a node or never runs."""
 
@@ -48,7 +48,8 @@ class LuksEraseSettings:
     region: str = ""
     drain_s: int = DRAIN_DEFAULT_S
     """How long sessions may go on: the nodes' own HATIDATA_DRAIN_S."""
-    total_s: int = TOTAL_DEFAULT_S
+    total_s: int = 0
+    """After this the node is kept and told of; 0: thrice the drain and an hour."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -61,7 +62,7 @@ class LuksEraseSettings:
                 raise InvalidRequest(
                     f"{name} is not set.", advice="Deploy the function with the stacks of this project."
                 )
-        if not 1 <= self.drain_s <= 3600 or not 2 * self.command_s(NodeStep.DRAIN) <= self.total_s <= 48 * 3600:
+        if not 1 <= self.drain_s <= 3600 or not 2 * self.command_s(NodeStep.DRAIN) <= self.limits.total_s <= 48 * 3600:
             raise InvalidRequest("The times of a node's end cannot be kept.", advice="See docs/node-end.md.")
 
     def command_s(self, step: NodeStep) -> int:
@@ -72,14 +73,15 @@ class LuksEraseSettings:
     def limits(self) -> EndLimits:
         """How long each step is waited for, delivery included."""
         drain_s, erase_s, prove_s = (self.command_s(step) + DELIVERY_S + MARGIN_S for step in NodeStep)
-        return EndLimits(drain_s=drain_s, erase_s=erase_s, prove_s=prove_s, total_s=self.total_s)
+        total_s = self.total_s or 3 * drain_s + 3600
+        return EndLimits(drain_s=drain_s, erase_s=erase_s, prove_s=prove_s, total_s=total_s)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> LuksEraseSettings:
         """The settings in these variables; raises as the constructor does."""
         try:
             drain_s = int(environment.get(DRAIN_S, "") or DRAIN_DEFAULT_S)
-            total_s = int(environment.get(TOTAL_S, "") or TOTAL_DEFAULT_S)
+            total_s = int(environment.get(TOTAL_S, "") or 0)
         except ValueError:
             raise InvalidRequest("A time of a node's end is no whole number of seconds.") from None
         names = (TABLE, DOCUMENT, GROUP, HOOK, TOPIC, AUDIT_BUCKET, ENVIRONMENT, REGION)

@@ -39,6 +39,8 @@ class Machine:
     calls: list[Call] = field(default_factory=list)
     broken: dict[str, int] = field(default_factory=dict)
     """Words in a command line, and the code it fails with."""
+    targets: dict[str, str] = field(default_factory=dict)
+    """What mapped names stand on, when it is no dm-crypt."""
     busy: bool = False
     """Whether unmounting and closing fail, as when a process holds a file open."""
     states: list[str] = field(default_factory=lambda: ["inactive"])
@@ -112,14 +114,18 @@ class Machine:
                     return Completed(5)
                 self.unmap(mapping)
                 return Completed(0)
-            case ["dmsetup", "create", name]:
+            case ["dmsetup", "table", name]:
+                return Completed(0, f"0 16384 {self.targets.get(name, 'crypt aes-xts-plain64 :64:logon:x 0 8:0 0')}\n")
+            case ["dmsetup", "create", "--verifyudev", name]:
                 with (self.root / "dev" / "mapper" / name).open("ab") as file:
                     file.truncate(int(stdin.split()[1]) * 512)
                 self.map(name)
                 return Completed(0)
             case ["dmsetup", "remove", "--force", "--retry", name]:
-                self.unmap(name)
-                return Completed(0)
+                self.targets[name] = "error"
+                if not self.busy:
+                    self.unmap(name)
+                return Completed(int(self.busy))
             case ["mount", *_, source, target]:
                 with self.mountinfo.open("a") as file:
                     file.write(f"99 22 254:0 / {target.replace(' ', chr(92) + '040')} rw shared:1 - ext4 {source} rw\n")

@@ -98,9 +98,27 @@ def test_a_volume_that_is_held_open_is_erased_all_the_same_and_torn_away(machine
     machine.busy = True
     report = node.erase()
     assert report.troubles == ("unmount_failed", "close_failed")
-    assert report.done, "the slots are gone and so is the mapping"
+    assert report.done, "the slots are gone, and so is the key from the kernel"
+    assert not report.mapped
     assert opens(image, volume_passphrase(SEED, salts.drawn[0], INSTANCE)) == 1
     assert machine.ran("dmsetup", "remove", "--force")
+
+
+@pytest.mark.parametrize(
+    "table", ["0 16384 crypt aes-xts-plain64 :64:logon:x 0 8:0 0\n0 16384 error\n", "", "0 16384 error 1\n"]
+)
+def test_a_mapping_is_gone_only_when_every_part_of_its_table_is_an_error(machine: Machine, table: str) -> None:
+    machine.add_device("nvme1n1")
+    node = volume(machine)
+    node.open(lambda: SEED, INSTANCE)
+    node.erase()
+    machine.map("hatidata-cache")
+    machine.targets["hatidata-cache"] = table.removeprefix("0 16384 ").rstrip("\n")
+    assert fact_of(node.prove(), NodeStep.PROVE) is Fact.UNPROVED
+    machine.targets["hatidata-cache"] = "error"
+    assert fact_of(node.prove(), NodeStep.PROVE) is Fact.PROVED
+    machine.broken["dmsetup table"] = 1
+    assert fact_of(node.prove(), NodeStep.PROVE) is Fact.UNPROVED
 
 
 def test_an_erase_that_fails_is_no_proof(machine: Machine) -> None:
