@@ -7,17 +7,29 @@ asking the store again and again.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from governance.ports import ControlStore
-from lambdas.control_plane.handler import Handler
+from lambdas.control_plane.handler import Handler, in_aws
 from lambdas.control_plane.request import WAIT_S_MAX, waited
+from lambdas.control_plane.settings import ControlPlaneSettings
 
 LOOK_EVERY_S = 1.0
 MARGIN_S = 2.0
 """Left of the function's own time when it answers at the latest."""
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """The door in AWS: the load-balancer answer to a node that waits for a new rulebook.
+
+    Raises:
+        InvalidRequest: the function's environment names no table.
+    """
+    store, handle = in_aws(ControlPlaneSettings.from_environment(os.environ))
+    return long_polling(handle, store)(event, context)
 
 
 def long_polling(

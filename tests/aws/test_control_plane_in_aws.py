@@ -18,7 +18,7 @@ from governance.bundle import MANIFEST_HEADER, SIGNATURE_HEADER, Manifest, from_
 from governance.signatures import verifier
 from lambdas.control_plane import handler as door
 from lambdas.control_plane.bootstrap import bootstrap
-from lambdas.rulebook_wait.handler import handler as long_polls
+from lambdas.control_plane.long_poll import handler as long_polls
 from local.clock import SystemClock
 from tests.support.aws import REGION, TABLE, control_stores
 
