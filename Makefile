@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup wheels demo test test-slow check bench mutants synth lock clean
+.PHONY: help setup wheels demo test test-slow check bench mutants synth test-qemu lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,8 +41,19 @@ bench: $(VENV)/.ready ## measure side by side, print ratios
 synth: wheels ## write the CloudFormation templates to build/cdk.out; DEPLOYMENT=mine.toml for other settings than the example's
 	HATIDATA_DEPLOYMENT=$(DEPLOYMENT) $(BIN)/python -m cdk_app
 
+aws-smoke: $(VENV)/.ready ## check a deployment in a real account; SMOKE_ARGS="--region … --account …"
+	$(BIN)/hatidata aws smoke $(SMOKE_ARGS)
+
 LOCK_ARM64 := $(BIN)/python -m uv pip compile pyproject.toml -c requirements.lock --python-platform aarch64-manylinux_2_28 \
   --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+
+test-qemu: $(VENV)/.ready build/kernel/.ready ## a node's boot and end with real dm-crypt, on an emulated machine (Debian: qemu-system-x86 busybox-static kmod cryptsetup-bin dmsetup)
+	HATIDATA_TEST_KERNEL=$(CURDIR)/build/kernel $(BIN)/python -m pytest tests/boot/test_qemu.py -m slow $(TEST_ARGS)
+
+build/kernel/.ready: # a Debian kernel to boot, unpacked and not installed; 70 MB
+	mkdir -p build/kernel
+	cd build/kernel && apt-get download "$$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p' | head -n 1)" && dpkg -x linux-image-*.deb . && rm linux-image-*.deb
+	touch $@
 
 mutants: setup ## mutation testing of the law; MUTANTS='engine.pipeline.guard*' narrows it; hours for all
 	$(BIN)/mutmut run --max-children 2 $(MUTANTS)

@@ -6,6 +6,7 @@ public key. At home the store is a folder, in AWS a bucket some of whose objects
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -64,6 +65,11 @@ def unpack(data: bytes) -> bytes:
 # ---------------------------------------------------------------- sealing
 
 
+LATE_DAYS = 60
+"""An object that comes later than this is listed by no manifest, and `verify` names it; so sealing a day reads what two
+months hold and not seven years, and nothing that lies in an archive."""
+
+
 def seal_finished_days(store: AuditStore, sign: Callable[[bytes], bytes], now: datetime) -> list[str]:
     """Make and sign the manifest of every finished day that has none; the days sealed now.
 
@@ -74,15 +80,16 @@ def seal_finished_days(store: AuditStore, sign: Callable[[bytes], bytes], now: d
         OSError: the store cannot be read or written.
         ValueError: the last manifest is damaged; `verify` names it. A damaged object is listed as it is.
     """
-    written = _manifests(store)
-    listed: set[str] = set()
-    for _, data in written:
-        listed |= {entry.name for entry in audit_manifest.decode(data).entries}
-    waiting = [name for name in _objects(store) if name.name not in listed]
-    before = written[-1][1] if written else None
+    written = [name for name in store.names("manifests/") if name.endswith(".json")]
+    before = store.get(written[-1]) if written else None
     if before is not None:
-        day = date.fromisoformat(audit_manifest.decode(before).day) + timedelta(days=1)
-    elif waiting:
+        sealed_to = date.fromisoformat(audit_manifest.decode(before).day)
+        since = sealed_to - timedelta(days=LATE_DAYS)
+        recent = [name for name in written if name >= f"manifests/{since.isoformat()}"]
+        listed = {entry.name for name in recent for entry in audit_manifest.decode(store.get(name)).entries}
+        waiting = [name for name in _objects_between(store, since, now.date()) if name.name not in listed]
+        day = sealed_to + timedelta(days=1)
+    elif waiting := _objects(store):
         day = date.fromisoformat(min(name.day for name in waiting))
     else:
         return []
@@ -115,6 +122,13 @@ def _extent(data: bytes) -> Extent | None:
 
 def _manifests(store: AuditStore) -> list[tuple[str, bytes]]:
     return [(name, store.get(name)) for name in store.names("manifests/") if name.endswith(".json")]
+
+
+def _objects_between(store: AuditStore, first: date, last: date) -> list[ObjectName]:
+    """Objects whose names say a day from `first` to `last`."""
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    names = [store.names(f"{stream}{day:%Y/%m/%d}/") for stream in ("queries/", "sessions/") for day in days]
+    return [name for name in map(parse_object_name, itertools.chain(*names)) if name is not None]
 
 
 def _objects(store: AuditStore) -> list[ObjectName]:

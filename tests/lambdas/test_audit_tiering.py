@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from governance.audit_chain import Fault
 from governance.audit_manifest import check_sequence
+from governance.audit_manifest import decode as manifest_of
 from governance.audit_plan import AuditPlan, Deviation, deviations, tier_deviations, tiers_due
+from governance.audit_proof import seal_finished_days
 from governance.audit_shelf import Restore, ShelfFacts, ShelfItem, Speed, Tier
 from governance.errors import InvalidRequest, StoreUnavailable
 from lambdas.audit_tiering.handler import handler
@@ -378,3 +380,25 @@ def test_w5_10_manifests_of_the_days_are_signed_and_chained() -> None:
     for name, data in manifests:
         shelf.key.public_key().verify(shelf.data[name.removesuffix(".json") + ".sig"], data)
     assert shelf.tiering.tend().sealed == []
+
+
+def test_w5_10_a_day_is_sealed_without_reading_what_lies_in_the_archive() -> None:
+    shelf = Shelf()
+
+    def lay(day: datetime, batch: int) -> str:
+        name = f"queries/{day:%Y/%m/%d}/{day:%Y%m%d}T120000.000000Z-node-1.q-{batch:010}-abcdef012345.jsonl.gz"
+        shelf.data[name] = b"x"
+        return name
+
+    lay(NOW - timedelta(days=200), 1)
+    assert len(seal_finished_days(shelf, shelf.sign, NOW)) == 200
+    late, too_late = lay(NOW - timedelta(days=30), 2), lay(NOW - timedelta(days=100), 3)
+    read: list[str] = []
+    honest = shelf.get
+    shelf.get = lambda name: (read.append(name), honest(name))[1]  # type: ignore[method-assign]
+    (sealed,) = seal_finished_days(shelf, shelf.sign, NOW + timedelta(days=1))
+    listed = [entry.name for entry in manifest_of(shelf.data[f"manifests/{sealed}.json"]).entries]
+    assert listed == [late], "older ones are for `verify` to name"
+    assert too_late not in read
+    oldest = min(name for name in read if name.startswith("manifests/"))
+    assert oldest >= f"manifests/{NOW - timedelta(days=63):%Y-%m-%d}"
