@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup wheels demo test test-slow check bench mutants synth test-qemu lock clean
+.PHONY: help setup wheels demo test test-slow check bench mutants synth aws-smoke test-qemu lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -13,6 +13,7 @@ from cli import (
     audit_proof,
     backup,
     cache,
+    cloud,
     encryption_keys,
     environments,
     identity,
@@ -63,6 +64,7 @@ app.add_typer(views.app, name="views")
 audit_proof.add_to(admin_audit.app)
 app.add_typer(admin_audit.app, name="audit")
 app.add_typer(cache.app, name="cache")
+app.add_typer(cloud.app, name="aws")
 app.add_typer(usage.quotas, name="quotas")
 app.command("usage")(usage.usage)
 
