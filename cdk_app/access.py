@@ -47,6 +47,7 @@ class AccessStack(cdk.Stack):
         doors: Doors,
         keys: KeyRing,
         control_plane: lambda_.IFunction | None,
+        rulebook_poll: lambda_.IFunction | None,
         env: cdk.Environment,
     ) -> None:
         super().__init__(scope, construct_id, env=env, description="HatiData: load balancers and private links")
@@ -55,9 +56,9 @@ class AccessStack(cdk.Stack):
         self.front, self.target_group = self._front()
         self._client_service()
         self.control_balancer: elbv2.ApplicationLoadBalancer | None = None
-        if control_plane is not None:
+        if control_plane is not None and rulebook_poll is not None:
             log_key = kms.Key.from_key_arn(self, "LogKey", keys.control.key_arn)
-            balancer = self.control_balancer = self._control_plane(control_plane)
+            balancer = self.control_balancer = self._control_plane(control_plane, rulebook_poll)
             self._firewall(balancer, log_key)
             service_name = self._control_service(balancer)
         else:
@@ -130,7 +131,7 @@ class AccessStack(cdk.Stack):
 
     # ------------------------------------------------------------ the control plane
 
-    def _control_plane(self, function: lambda_.IFunction) -> elbv2.ApplicationLoadBalancer:
+    def _control_plane(self, function: lambda_.IFunction, poll: lambda_.IFunction) -> elbv2.ApplicationLoadBalancer:
         settings = self._deployment.control_plane
         balancer = elbv2.ApplicationLoadBalancer(
             self,
@@ -174,6 +175,22 @@ class AccessStack(cdk.Stack):
                 trust_store=trust,
                 ignore_client_certificate_expiry=False,
             ),
+        )
+        waiting = elbv2.ApplicationTargetGroup(
+            self,
+            "Polls",
+            target_type=elbv2.TargetType.LAMBDA,
+            targets=[targets.LambdaTarget(poll)],
+            multi_value_headers_enabled=True,
+        )
+        nodes.add_action(
+            "NodesThatWait",
+            priority=5,
+            conditions=[
+                elbv2.ListenerCondition.path_patterns(["/v1/nodes/rulebook"]),
+                elbv2.ListenerCondition.query_strings([elbv2.QueryStringCondition(key="wait_s", value="*")]),
+            ],
+            action=elbv2.ListenerAction.forward([waiting]),
         )
         nodes.add_action(
             "NodeRoutes",

@@ -15,6 +15,7 @@ from cdk_app.nodes import NodesStack
 from cdk_app.settings import Deployment
 from cdk_app.signals import SignalsStack
 from cdk_app.software import Software
+from cdk_app.staff import CONTROL_PLANE, RULEBOOK_POLL
 from cdk_app.storage import StorageStack
 from cdk_app.watch import WatchStack
 
@@ -47,7 +48,8 @@ def compose(app: cdk.App, deployment: Deployment, software: Software) -> None:
         subnets=network.subnets,
         doors=network.doors,
         keys=keys.keys,
-        control_plane=functions.functions.get("control_plane"),
+        control_plane=functions.functions.get(CONTROL_PLANE),
+        rulebook_poll=functions.functions.get(RULEBOOK_POLL),
         **common,
     )
     image_id = deployment.nodes.ami_id

@@ -35,6 +35,10 @@ def _control_plane(deployment: Deployment, things: Things) -> dict[str, str]:
     ).environment()
 
 
+def _rulebook_poll(deployment: Deployment, things: Things) -> dict[str, str]:
+    return ControlPlaneSettings(table=deployment.name("control"), signing_key=things.signing_key).environment()
+
+
 def _audit_search(deployment: Deployment, things: Things) -> dict[str, str]:
     return AuditSearchSettings(audit_bucket=deployment.bucket("audit"), signing_key=things.signing_key).environment()
 
@@ -108,6 +112,7 @@ _ENVIRONMENTS: dict[str, Callable[[Deployment, Things], dict[str, str]]] = {
     "control_plane": _control_plane,
     "access_review": _access_review,
     "chain_checkpoint": _chain_checkpoint,
+    "rulebook_poll": _rulebook_poll,
     "audit_search": _audit_search,
     "audit_tiering": _audit_tiering,
     "luks_erase": _luks_erase,

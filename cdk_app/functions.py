@@ -118,7 +118,7 @@ class FunctionsStack(cdk.Stack):
             description=employee.purpose,
             runtime=RUNTIME,
             architecture=lambda_.Architecture.ARM_64,
-            handler=f"lambdas.{employee.room}.handler.handler",
+            handler=employee.handler,
             code=self._code,
             layers=[self._layer],
             role=iam.Role.from_role_arn(self, f"{title}Role", role.role_arn, mutable=False),

@@ -22,6 +22,8 @@ from lambdas.webhook_delivery.settings import SCHEDULE_MINUTES as WEBHOOK_MINUTE
 
 WEBHOOK_DELIVERY = "webhook_delivery"
 LUKS_ERASE = "luks_erase"
+CONTROL_PLANE = "control_plane"
+RULEBOOK_POLL = "rulebook_poll"
 KEY_ROTATION = "key_rotation"
 SCHEDULED = json.dumps({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"})
 """What EventBridge Scheduler sends when it is told nothing else, told plainly."""
@@ -64,7 +66,7 @@ class Employee:
     """One function."""
 
     room: str
-    """The package below `lambdas/`; its `handler.py` holds `handler`."""
+    """Its name, and the package below `lambdas/` whose `handler.py` holds `handler`, unless `door` says otherwise."""
     purpose: str
     uses: frozenset[Use]
     timeout_s: int
@@ -78,17 +80,33 @@ class Employee:
     """The event the schedule sends."""
     control_plane_only: bool = False
     """Left out when the control plane is elsewhere."""
+    door: str = ""
+    """The module that holds `handler`."""
+
+    @property
+    def handler(self) -> str:
+        """What Lambda calls."""
+        return f"{self.door or f'lambdas.{self.room}.handler'}.handler"
 
 
 _STAFF = (
     Employee(
-        "control_plane",
+        CONTROL_PLANE,
         "The control plane's API, called by its load balancer",
         frozenset({Use.REGISTER, Use.AUDIT_READ, Use.SIGN, Use.SEAL_SECRETS}),
         timeout_s=30,
         memory_mb=1024,
         concurrency=100,
         control_plane_only=True,
+    ),
+    Employee(
+        RULEBOOK_POLL,
+        "Answers nodes that wait for a new rulebook, so that the API's functions need not wait",
+        frozenset({Use.REGISTER_READ, Use.SIGN}),
+        timeout_s=30,
+        concurrency=100,
+        control_plane_only=True,
+        door="lambdas.control_plane.long_poll",
     ),
     Employee(
         LUKS_ERASE,

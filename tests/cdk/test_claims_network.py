@@ -208,8 +208,10 @@ def test_w2_10_the_listener_of_nodes_asks_for_certificates_and_serves_nothing_el
     assert nodes.properties["MutualAuthentication"]["Mode"] == "verify"
     assert nodes.properties["MutualAuthentication"]["IgnoreClientCertificateExpiry"] is False
     assert nodes.properties["DefaultActions"][0]["Type"] == "fixed-response"
-    (forwarded,) = rules_of(cloud, nodes)
-    assert forwarded["Conditions"] == [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/v1/nodes/*"]}}]
+    polls, routes = sorted(rules_of(cloud, nodes), key=lambda rule: int(rule["Priority"]))
+    assert routes["Conditions"] == [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/v1/nodes/*"]}}]
+    assert [each["Field"] for each in polls["Conditions"]] == ["path-pattern", "query-string"]
+    assert polls["Actions"] != routes["Actions"]
 
 
 def test_w2_10_a_claimed_certificate_on_the_other_listener_is_refused_before_the_function(cloud: Cloud) -> None:
