@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import sqlglot
@@ -99,7 +100,7 @@ def _interval(node: exp.Interval) -> bool:
 
 def _whole_intervals(tokens: Sequence[Token]) -> bool:
     """Whether every INTERVAL is one amount of one unit: of `'1 month ago'` sqlglot keeps only the beginning."""
-    pairs = zip(tokens, tokens[1:], strict=False)
+    pairs = pairwise(tokens)
     return all(_AMOUNT.fullmatch(two.text) is not None for one, two in pairs if one.text.lower() == "interval")
 
 
