@@ -48,6 +48,7 @@ SQLSTATES: dict[str, str] = {
     "conflict": s.OBJECT_STATE,
     "precondition_failed": s.OBJECT_STATE,
     "store_unavailable": s.IO_ERROR,
+    "key_service_unavailable": s.IO_ERROR,
     "body_too_large": s.PROGRAM_LIMIT_EXCEEDED,
     "too_many_requests": s.CONFIGURATION_LIMIT,
 }
