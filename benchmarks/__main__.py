@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [--only drain,latency,pipeline,memory] [--repeat N] [--record]`."""
+"""Run the benchmarks: `python -m benchmarks [--only drain,latency,...] [--repeat N] [--record]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from benchmarks.wire import Client, Door
 from tests.support import postgres15
 from tests.support.stack import running_stack
 
-PARTS = ("pipeline", "latency", "drain", "memory")
+PARTS = ("pipeline", "latency", "sessions", "drain", "memory")
+IDLE_SESSIONS = 2000
 FOLDER = Path(__file__).resolve().parents[1] / ".bench"
 NODE, POSTGRES, FLOOR = "HatiData", "PostgreSQL 15", "replay floor"
 
@@ -95,6 +96,14 @@ def compare_latency(report: Report, servers: list[Server], count: int) -> None:
         report.add(f"SELECT 1, {name}, p50", found.p50_ms, "ms", limit, detail)
 
 
+def idle_cost(report: Report, ours: Server) -> None:
+    """Idle sessions and coming in."""
+    found = measures.idle_sessions(ours, IDLE_SESSIONS)
+    report.add(f"{IDLE_SESSIONS:,} idle sessions, resident memory, each", found.each_kb, "kB", 100)
+    detail = f"least {found.connect_ms[0]:.1f}, server CPU {found.cpu_ms:.1f} ms"
+    report.add("connect, TLS and a key verified before, p50", statistics.median(found.connect_ms), "ms", 10, detail)
+
+
 def pipeline_costs(report: Report, lake: Path) -> None:
     """The pipeline alone."""
     costs = pipeline.measure(lake)
@@ -156,6 +165,8 @@ def main(arguments: list[str] | None = None) -> int:
                 servers.append(stack.enter_context(postgres(FOLDER / "lineitem.csv")))
             if "latency" in parts:
                 compare_latency(report, servers, 1000)
+            if "sessions" in parts:
+                idle_cost(report, servers[0])
             if "drain" in parts:
                 compare_drains(report, servers, scratch, chosen.repeat)
             if "memory" in parts:

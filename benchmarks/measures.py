@@ -125,3 +125,33 @@ def streaming_memory(server: Server, ten_table: str) -> Memory:
         wall = time.perf_counter() - began
     early = watched.samples[: max(1, len(watched.samples) // 5)]
     return Memory(before, max(early), max(watched.samples), wall, drained.rows)
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What idle sessions cost a server, and what coming in takes."""
+
+    each_kb: float
+    connect_ms: list[float]
+    """Sorted; TCP, TLS and a key that was verified before."""
+    cpu_ms: float
+    """Server CPU of coming in."""
+
+
+def idle_sessions(server: Server, count: int) -> Idle:
+    """Connect `count` clients one after another and leave them idle. Memory is the node's own: workers hold no session."""
+    clients: list[Client] = []
+    try:
+        clients += [Client(server.door) for _ in range(20)]
+        before, cpu = processes.resident_mb(server.pid, alone=True), processes.cpu_s(server.pid)
+        took: list[float] = []
+        for _ in range(count):
+            began = time.perf_counter()
+            clients.append(Client(server.door))
+            took.append((time.perf_counter() - began) * 1000)
+        cpu = processes.cpu_s(server.pid) - cpu
+        grown = processes.resident_mb(server.pid, alone=True) - before
+    finally:
+        for client in clients:
+            client.close()
+    return Idle(grown * 1024 / count, sorted(took), cpu * 1000 / count)

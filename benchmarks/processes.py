@@ -37,10 +37,10 @@ def cpu_s(pid: int) -> float:
     return total / _TICKS
 
 
-def resident_mb(pid: int) -> float:
-    """Proportional resident memory of the family in MB (shared pages counted once)."""
+def resident_mb(pid: int, *, alone: bool = False) -> float:
+    """Proportional resident memory of the family, or of the process `alone`, in MB (shared pages counted once)."""
     total = 0
-    for member in family(pid):
+    for member in [pid] if alone else family(pid):
         try:
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
         except OSError:

@@ -27,6 +27,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "transcripts"
 WAIT_S = 20.0
 QUIET_S = 0.7
+_CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_CONTEXT.check_hostname, _CONTEXT.verify_mode = False, ssl.CERT_NONE  # who answers is `tests/engine/session`'s matter
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _BARE = {
     "1": "ParseComplete", "2": "BindComplete", "3": "CloseComplete", "n": "NoData", "s": "PortalSuspended",
@@ -218,11 +220,10 @@ class Talk:
     def ours(cls, port: int, key: str) -> Talk:
         """With a node."""
         plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as libpq does
         plain.sendall(_SSL_REQUEST)
         assert plain.recv(1) == b"S"
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return cls(context.wrap_socket(plain), "anyone", "production", key)
+        return cls(_CONTEXT.wrap_socket(plain), "anyone", "production", key)
 
     @classmethod
     def postgres(cls, path: Path, user: str) -> Talk:
