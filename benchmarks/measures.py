@@ -139,7 +139,7 @@ class Idle:
 
 
 def idle_sessions(server: Server, count: int) -> Idle:
-    """Connect `count` clients one after another and leave them idle. Memory is the node's own: workers hold no session."""
+    """Connect `count` clients one after another and leave them idle; the memory is the node's own process."""
     clients: list[Client] = []
     try:
         clients += [Client(server.door) for _ in range(20)]
