@@ -63,6 +63,15 @@ def test_the_engine_waits_for_the_volume_and_the_volume_outlives_it(root: Path) 
     assert re.search(rf"^After=.*{paths.CACHE_UNIT}", engine, re.MULTILINE), "and so is stopped before it"
 
 
+def test_the_engine_may_do_what_its_workers_confinement_takes(root: Path) -> None:
+    text = unit(root, "hatidata-node-.service.d/hardening.conf")
+    allowed = set(re.findall(r"^RestrictNamespaces=(.*)$", text, re.MULTILINE)[0].split())
+    assert allowed == {"user", "net", "ipc"}, "engine.executor.sandbox unshares these three"
+    calls = " ".join(re.findall(r"^SystemCallFilter=([^~].*)$", text, re.MULTILINE)).split()
+    assert {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"} <= set(calls)
+    assert "@resources" not in "".join(re.findall(r"^SystemCallFilter=~(.*)$", text, re.MULTILINE)), "workers set limits"
+
+
 def test_w2_7_a_shutdown_closes_and_erases(root: Path) -> None:
     text = unit(root, paths.CACHE_UNIT)
     assert "RemainAfterExit=yes" in text
