@@ -62,7 +62,7 @@ def test_w2_2_the_cache_is_aes_256_xts_under_luks_striped_and_mounted_without_pr
     assert "LUKS2" in checks["how"]
     assert checks["options"] == ["nodev", "noexec", "nosuid"]
     assert checks["noexec_holds"]
-    assert checks["owner"] == "nobody"
+    assert checks["owner"] == "daemon"
 
 
 def test_w2_2_no_plaintext_on_the_raw_devices(checks: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from governance.volume_key import volume_passphrase  # noqa: E402
 MOUNT = Path("/var/cache/hatidata")
 ENDING = Path("/run/hatidata-boot/ending")
 MARKER = b"THIS ROW BELONGS TO A CUSTOMER " * 4
-SETTINGS = VolumeSettings(MOUNT, owner="nobody", model="QEMU NVMe Ctrl")
+SETTINGS = VolumeSettings(MOUNT, owner="daemon", model="QEMU NVMe Ctrl")
 MAPPED = Path("/dev/mapper/hatidata-cache")
 
 
