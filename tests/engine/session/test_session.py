@@ -442,7 +442,8 @@ def test_discard_and_parameter_status(tmp_path: Path) -> None:
         async with front(tmp_path) as f:
             raw = await Raw.login(f, application_name="a")
             heard = await raw.query("set application_name = 'b'")
-            assert heard[0] == ("S", b"application_name\0b\0")
+            assert [kind for kind, _ in heard] == ["C", "S", "Z"]
+            assert heard[1] == ("S", b"application_name\0b\0")
             await raw.query("select 1")
             assert f.audit.intents[-1].session.application_name == "b"
             assert ("S", b"application_name\0a\0") in await raw.query("discard all")
