@@ -53,7 +53,9 @@ class Shipper:
         self._stopping = False
         self._drained = threading.Event()
         self._abandoned = threading.Event()
-        self._hurry = False
+        self._hurry_through = 0
+        """Frames up to here are asked for now. A number and no flag: a flag set anew while a batch was being cut would
+        send the first record after it on its own."""
         self._cutter = threading.Thread(target=self._cut_loop, name="audit-cutter", daemon=True)
         self._putter = threading.Thread(target=self._put_loop, name="audit-shipper", daemon=True)
         self._carried = time.monotonic()
@@ -86,10 +88,10 @@ class Shipper:
             self._changed.notify_all()
         return drained and self._ledger.finished_count == 0
 
-    def hurry(self) -> None:
-        """Ship what is finished without waiting for more."""
+    def _hurry(self, goal: int) -> None:
+        """Ship what is finished up to the frame `goal` without waiting for more; what finishes later waits its time."""
         with self._ledger.changed:
-            self._hurry = True
+            self._hurry_through = max(self._hurry_through, goal)
             self._ledger.changed.notify_all()
 
     def wait_stored(self, deadline: float) -> bool:
@@ -98,7 +100,7 @@ class Shipper:
             goal = self._ledger.last_finished_seq
         while True:
             if self._ledger.state.through < goal:
-                self.hurry()
+                self._hurry(goal)
             with self._changed:
                 cut = self._ledger.state
                 if cut.through >= goal and not any(parcel.batch <= cut.batch for parcel in self._parcels):
@@ -131,7 +133,6 @@ class Shipper:
                     if self._stopping:
                         return
                     ledger.changed.wait(self._patience())
-                self._hurry = False
             batch = ledger.next_batch(settings.ship_bytes)
             if batch is None or not self._cut(batch):
                 continue
@@ -141,7 +142,8 @@ class Shipper:
         ledger = self._ledger
         if not ledger.finished_count:
             return False
-        if self._stopping or self._hurry or ledger.finished_bytes >= self._settings.ship_bytes:
+        hurried = ledger.state.through < self._hurry_through
+        if self._stopping or hurried or ledger.finished_bytes >= self._settings.ship_bytes:
             return True
         return not self._parcels and time.monotonic() - ledger.oldest >= self._settings.ship_age_s
 

@@ -182,6 +182,8 @@ class SpoolWriter:
             with suppress(Empty):
                 while item is not None:
                     if item is not _NUDGE:
+                        if item.kind is None:
+                            later += self._take_later()  # it answers for everything given before it
                         group.append(item)
                         size += len(item.body)
                         if len(group) >= GROUP_MAX or size >= GROUP_BYTES_MAX:

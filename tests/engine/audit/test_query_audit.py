@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import gzip
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -200,7 +201,8 @@ def test_a_store_that_is_down_loses_and_doubles_nothing(tmp_path: Path, caplog: 
         await again.stop()
 
     asyncio.run(run())
-    assert [r["query_id"] for r in lines(store.objects)] == [f"q{n}" for n in range(20)]
+    records = sorted(lines(store.objects), key=lambda record: int(record["chain_seq"]))  # the second clock began anew
+    assert [r["query_id"] for r in records] == [f"q{n}" for n in range(20)]
     said = [r.getMessage() for r in caplog.records if r.name == "hatidata.audit"]
     assert said == ["audit records wait, nothing is lost: ConnectionError; trying again"]
 
@@ -225,6 +227,30 @@ def test_a_store_that_fails_after_having_stored_gets_the_same_object_again(tmp_p
     assert len(store.puts) == 3
     assert len(store.objects) == 1
     assert len(lines(store.objects)) == 1
+
+
+def test_a_slow_disk_does_not_send_records_on_their_own(tmp_path: Path) -> None:
+    """Each wait for the store makes one batch, however long the cut of the batch before it took."""
+    store = MemoryStore()
+    rounds, each = 3, 4
+
+    class Slow(Segment):
+        def sync(self) -> None:
+            threading.Event().wait(0.12)  # longer than a waiting caller looks again
+            super().sync()
+
+    async def run() -> None:
+        audit = QueryAudit(settings(tmp_path), store, SteppedClock(), open_segment=Slow)
+        await audit.start()
+        for turn in range(rounds):
+            for number in range(each):
+                await audit.intent(intent(f"q{turn}-{number}"))
+                audit.outcome(outcome(f"q{turn}-{number}"))
+            assert await audit.stored(10)
+        assert await audit.stop()
+
+    asyncio.run(run())
+    assert [len(gzip.decompress(store.objects[name]).splitlines()) for name in store.puts] == [each] * rounds
 
 
 def test_clock_steps_lose_nothing(tmp_path: Path) -> None:
