@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
-import json
 import logging
 import threading
 import time
@@ -15,11 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
-from governance.admin_event import INSTALLATION, AdminEvent, AdminEventType, Attribution
 from governance.api_key import new_key
 from governance.permissions import ENDPOINTS, Entry
-from governance.ports import Change
-from governance.register import KeyRecord
 from lambdas.control_plane import authenticate
 from tests.control_plane.conftest import Api
 
@@ -243,25 +238,3 @@ def test_two_concurrent_rotations_make_one_successor(api: Api) -> None:
         thread.join(30)
     assert sorted(statuses) == [201, 409, 409, 409]
     assert api.ok("GET", "/v1/environments/production/audit/admin/verify-chain")["holds"]
-
-
-@pytest.mark.parametrize("events_each", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_thousand_keys_and_many_events_stay_fast(api: Api, events_each: int) -> None:
-    """Issue 4: the 95th percentile of reads under 50 ms; asserted with head-room for a busy machine."""
-    with api.store.read() as reader:
-        (template,) = reader.every(KeyRecord, "production")
-    by = Attribution(INSTALLATION, "2026-11-22T03:00:00.000000Z")
-    keys = tuple(
-        dataclasses.replace(template, id=f"key-{n:04}", name=f"k{n}", prefix=f"hd_live_{n:08}") for n in range(1000)
-    )
-    made = [AdminEvent(AdminEventType.KEY_CREATED, "production", "1", key.id, None, key.fact()) for key in keys]
-    api.store.change(by, lambda _: Change(None, puts=keys, events=tuple(made * events_each)))
-    times = []
-    for path in ("/v1/whoami", "/v1/environments/production/keys", "/v1/environments/production/audit/admin"):
-        for _ in range(10):
-            start = time.thread_time()
-            api.ok("GET", path)
-            times.append(time.thread_time() - start)
-    assert sorted(times)[int(len(times) * 0.95)] < 0.25
-    book = api.node("GET", "/v1/nodes/rulebook")
-    assert len(json.loads(book.text)["keys"]) == 1001
