@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.admission import Admission
 from engine.audit import AuditSettings, QueryAudit
+from engine.audit.texts import audit_texts
 from engine.authenticate import Authenticator
 from engine.cache.block_cache import BlockCache, CacheSettings
 from engine.cache.encrypted_volume import encrypted_volume
@@ -41,7 +42,6 @@ from engine.usage import UsageLedger
 from governance.errors import InvalidRequest
 from governance.ports import AuditStore, Clock
 from governance.principals import Principal
-from governance.redaction import redact
 from governance.rulebook import Rulebook
 from governance.signatures import Verify, verifier
 
@@ -62,15 +62,6 @@ def _remembered_split(text: str) -> tuple[str, ...]:
 
 def _cached_split(text: str) -> Sequence[str]:
     return _remembered_split(text) if len(text) <= _TEXT_CHARS_CACHED_MAX else split(text)
-
-
-@lru_cache(maxsize=2048)
-def _remembered_redact(text: str) -> str:
-    return redact(text)
-
-
-def _cached_redact(text: str) -> str:
-    return _remembered_redact(text) if len(text) <= _TEXT_CHARS_CACHED_MAX else redact(text)
 
 
 def _signature_check(path: Path) -> Verify:
@@ -146,7 +137,7 @@ class Node:
             admission=self._admission,
             metrics=self.metrics,
             clock=clock,
-            redact=_cached_redact,
+            texts=audit_texts(mask_key),
             parameter_oid=lambda kind: pg_type(kind).oid if kind else 0,
             limits=settings.connections,
             environment=settings.environment,
@@ -241,7 +232,7 @@ class Node:
         found = self._views.get(principal)
         if found is not None and found[0] is rulebook and found[1] == version:
             return found[2]
-        view = PrincipalCatalog(self.lake.tables(), rulebook, principal, version)
+        view = PrincipalCatalog(self.lake.tables(), rulebook, principal, version, known=self.lake.known)
         self._views[principal] = (rulebook, version, view)
         self._views.move_to_end(principal)
         if len(self._views) > _VIEWS_MAX:
@@ -270,6 +261,7 @@ class Node:
             "draining": not self._server.draining,
             "rulebook": self.keeper.fresh,
             "audit": self.audit.available,
+            "lake": self.lake.known,
         }
         return [name for name, well in checks.items() if not well]
 

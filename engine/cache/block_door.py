@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable
 
 from engine.cache.block_cache import BlockCache, OpenBlock
 from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
-from engine.cache.object_store import ObjectGone, StoreFailed
+from engine.cache.object_store import WHY, ObjectGone, StoreFailed
 from engine.cache.objects import Snapshot, StoredObject
 
 _REQUESTS_MAX = 256
 """Requests of one worker in work at once; more wait in its socket."""
+_OUTCOMES = {word: Outcome[word.upper()] for word in WHY}
 
 
 class ObjectNumbers:
@@ -144,7 +145,9 @@ class BlockDoor:
             blocks = await self._cache.blocks(stored, first, count)
         except ObjectGone:
             outcome, blocks = Outcome.GONE, []
-        except (StoreFailed, OSError, IndexError):
+        except StoreFailed as error:
+            outcome, blocks = _OUTCOMES.get(str(error), Outcome.FAILED), []
+        except (OSError, IndexError):
             outcome, blocks = Outcome.FAILED, []
         else:
             outcome = Outcome.GIVEN

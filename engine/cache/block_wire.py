@@ -22,4 +22,12 @@ class Outcome(IntEnum):
     GONE = 2
     """The pinned version is not there any more."""
     FAILED = 3
-    """The store refuses or does not answer."""
+    """The store does not answer, or not as it should."""
+    DENIED = 4
+    """The store denies the node access."""
+    KEY = 5
+    """The node may not use the key that the object is encrypted with."""
+    CREDENTIALS = 6
+    """The node's credentials have expired, or the store does not know them."""
+    THROTTLED = 7
+    """The store wants fewer requests, and went on wanting it."""

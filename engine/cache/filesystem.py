@@ -36,6 +36,28 @@ class Image(Protocol):
     def objects(self) -> tuple[Any, ...]: ...  # noqa: D102
 
 
+class Faults:
+    """Which tables' files could not be read, and why the last time."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._why: dict[str, str] = {}
+
+    def note(self, tables: Iterable[str], why: str = "") -> None:
+        """A read failed; `why` is an outcome in small letters, or empty."""
+        for table in tables:
+            self._counts[table] += 1
+            self._why[table] = why
+
+    def count(self, table: str) -> int:
+        """How often, ever; a statement compares before and after."""
+        return self._counts[table]
+
+    def why(self, table: str) -> str:
+        """Why the last time."""
+        return self._why.get(table, "")
+
+
 class _Pinned:
     __slots__ = ("name", "number", "size", "tables")
 
@@ -47,7 +69,7 @@ class _Pinned:
 class PinnedFile:
     """One open object. DuckDB seeks and reads from several threads, so the position is per thread."""
 
-    def __init__(self, pinned: _Pinned, blocks: BlockClient, faults: Counter[str]) -> None:
+    def __init__(self, pinned: _Pinned, blocks: BlockClient, faults: Faults) -> None:
         self._pinned = pinned
         self._blocks = blocks
         self._faults = faults
@@ -87,8 +109,8 @@ class PinnedFile:
                 held, missing = self._blocks.get(self._pinned.number, at, count)
                 asked = asked or missing
                 pieces += [_slice(one, block, start, end) for block, one in enumerate(held, at)]
-        except BlocksRefused:
-            self._faults.update(self._pinned.tables.keys())
+        except BlocksRefused as refused:
+            self._faults.note(tuple(self._pinned.tables), refused.outcome.name.lower())
             raise
         if asked and first in (self._next_block, self._next_block - 1):
             self._ahead(last + 1)
@@ -96,7 +118,7 @@ class PinnedFile:
         self._positions[threading.get_ident()] = end
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if len(data) != end - start:
-            self._faults.update(self._pinned.tables.keys())
+            self._faults.note(tuple(self._pinned.tables))
             raise OSError("short block")
         return data
 
@@ -146,8 +168,7 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         self._snapshots: dict[str, tuple[str, list[_Pinned]]] = {}
         self._objects: dict[str, _Pinned] = {}
         self._numbers: dict[int, _Pinned] = {}
-        self.faults: Counter[str] = Counter()
-        """How often a table's files could not be read, ever; a statement compares before and after."""
+        self.faults = Faults()
 
     def admit(self, images: Iterable[Image]) -> None:
         """Learn snapshots."""

@@ -6,8 +6,11 @@ Every read is pinned to an ETag: an object that was replaced is never mixed with
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,18 @@ from engine.cache.objects import StoredObject
 from governance.errors import InvalidRequest
 
 _RETRIES_MAX = 6
-_TIMEOUT = timedelta(seconds=30)
+_TIMEOUT = timedelta(seconds=15)
+"""Of one request."""
+_RETRY_TIMEOUT = timedelta(seconds=20)
+_READ_S = 30.0
+"""Of one range with all its retries; then the statement is told."""
+_PAGE_S = 30.0
+"""Of one page of a listing with all its retries."""
+_SHORT_READS_MAX = 3
+_EXPIRED = re.compile(r"ExpiredToken|InvalidToken|TokenRefreshRequired|RequestTimeTooSkewed|InvalidAccessKeyId")
+_DENIED = re.compile(r"<Code>AccessDenied|403 Forbidden")
+_KEY_DENIED = re.compile(r"<Code>KMS|kms:Decrypt")
+_THROTTLED = re.compile(r"SlowDown|TooManyRequests|503 Service Unavailable|429 Too Many")
 
 
 class ObjectGone(Exception):
@@ -28,15 +42,22 @@ class ObjectGone(Exception):
 
 
 class StoreFailed(Exception):
-    """The store refuses or does not answer; the reason is one of ours: denied, unauthenticated, unreachable, short."""
+    """The store refuses or does not answer; the text is a word of ours: see `WHY`."""
+
+
+WHY = ("denied", "key", "credentials", "throttled", "failed")
+"""Access denied; the key that objects are encrypted with denied; credentials expired or unknown; too many requests;
+anything else (unreachable, cut off, short)."""
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, exceptions.PermissionDeniedError):
-        return "denied"
-    if isinstance(error, exceptions.UnauthenticatedError):
-        return "unauthenticated"
-    return "unreachable"
+    """One word of `WHY`. The store's text is looked through for its codes and goes no further: it can hold keys."""
+    text = str(error)
+    if isinstance(error, exceptions.UnauthenticatedError) or _EXPIRED.search(text):
+        return "credentials"
+    if isinstance(error, exceptions.PermissionDeniedError) or _DENIED.search(text):
+        return "key" if _KEY_DENIED.search(text) else "denied"
+    return "throttled" if _THROTTLED.search(text) else "failed"
 
 
 class ObjectStore:
@@ -72,7 +93,7 @@ class ObjectStore:
                 options["allow_http"] = True
         retry: Any = {
             "max_retries": _RETRIES_MAX,
-            "retry_timeout": timedelta(seconds=60),
+            "retry_timeout": _RETRY_TIMEOUT,
             "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=5), "base": 2},
         }
         try:
@@ -87,8 +108,13 @@ class ObjectStore:
             StoreFailed: the store refuses or does not answer, or there are more than `objects_max` objects.
         """
         seen = 0
+        pages = aiter(obstore.list(self._store, prefix or None, chunk_size=1000))
         try:
-            async for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
+            while True:
+                async with asyncio.timeout(_PAGE_S):
+                    batch = await anext(pages, None)
+                if batch is None:
+                    return
                 seen += len(batch)
                 if seen > objects_max:
                     raise StoreFailed("too many objects")
@@ -97,7 +123,7 @@ class ObjectStore:
                     for meta in batch
                 ]
         except exceptions.NotFoundError:
-            return
+            return  # a folder without anything
         except (exceptions.BaseError, OSError) as error:
             raise StoreFailed(_reason(error)) from None
 
@@ -108,17 +134,32 @@ class ObjectStore:
             ObjectGone: the version is not there any more.
             StoreFailed: the store refuses, does not answer, or gives fewer bytes than it should.
         """
+        for _ in range(_SHORT_READS_MAX):
+            async with _deadline(_READ_S):
+                data = await self._read_once(stored, start, end)
+            if len(data) == end - start:
+                return data
+        raise StoreFailed("failed")
+
+    async def _read_once(self, stored: StoredObject, start: int, end: int) -> memoryview:
         try:
             result = await obstore.get_async(
                 self._store, stored.path, options={"if_match": stored.etag, "range": (start, end)}
             )
             if result.meta["e_tag"] != stored.etag or result.meta["size"] != stored.size:
                 raise ObjectGone("replaced")
-            data = memoryview(await result.bytes_async())
+            return memoryview(await result.bytes_async())
         except (exceptions.NotFoundError, exceptions.PreconditionError, FileNotFoundError):
             raise ObjectGone("replaced or removed") from None
         except (exceptions.BaseError, OSError) as error:
             raise StoreFailed(_reason(error)) from None
-        if len(data) != end - start:
-            raise StoreFailed("short")
-        return data
+
+
+@asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    """StoreFailed when what is inside takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise StoreFailed("failed") from None

@@ -7,6 +7,7 @@ it runs on come from the same moment. A table that cannot be read is listed with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -22,6 +23,15 @@ from governance.tables import Column, Table, TableName, fold
 
 _LOG = logging.getLogger("hatidata.lake")
 DAMAGED = "One of its files is damaged, or is not Parquet."
+_STORE_FAULTS = {
+    "denied": "The object store denies the node access to its files.",
+    "key": "The node may not use the key that its files are encrypted with.",
+    "credentials": "The object store does not accept the node's credentials, or they have expired.",
+    "throttled": "The object store asks for patience.",
+    "failed": "The object store does not answer as it should.",
+}
+"""What a table is at fault with that could not be described, by `SourceUnavailable.reason`."""
+_STORE_ADVICE = "Retry in a minute; if it persists, report it to your administrator."
 
 Key = tuple[str, str]
 
@@ -40,6 +50,12 @@ class LakeSettings:
     """Tables described at the same time."""
     retry_fault_s: float = 30.0
     """How long a damaged table is believed to stay so while its files do not change."""
+    retry_store_s: float = 5.0
+    """The same for a table that the store did not give."""
+    listing_wait_s: float = 5.0
+    """How long the node's start waits for the store's first answer."""
+    tables_wait_s: float = 60.0
+    """How long it waits for the tables of that answer to be described."""
 
 
 class FileTypes(Protocol):
@@ -61,7 +77,8 @@ class _Described:
     columns: tuple[Column, ...]
     uniform: bool
     fault: str = ""
-    at: float = 0.0
+    retry_at: float = 0.0
+    """When a fault is looked into again."""
 
 
 class Lake:
@@ -76,6 +93,8 @@ class Lake:
         self._task: asyncio.Task[None] | None = None
         self._listed = asyncio.Condition()
         self._listings = 0
+        self._answered = asyncio.Event()
+        self._known = asyncio.Event()
         self.fault = ""
         """Why the last listing failed, or empty."""
 
@@ -88,10 +107,23 @@ class Lake:
         """Every table by folded (schema, name)."""
         return self._state.tables
 
+    @property
+    def known(self) -> bool:
+        """Whether a listing was ever taken in: before that no table is known, and none is known to be missing."""
+        return self._known.is_set()
+
     async def start(self) -> None:
-        """List and describe once, then keep looking. A store that does not answer is tried again, not fatal."""
-        await self._look()
+        """Begin to look. Waits for the tables, but not long for a store that does not answer: it is tried again."""
         self._task = asyncio.get_running_loop().create_task(self._keep_looking())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.listing_wait_s):
+                await self._answered.wait()
+        if self._answered.is_set() and not self.fault:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tables_wait_s):
+                    await self._known.wait()
+        if not self.known:
+            _LOG.warning("the node starts without tables: the store has not answered yet")
 
     async def stop(self) -> None:
         """Stop looking; the last state stays readable."""
@@ -119,7 +151,10 @@ class Lake:
             )
         if known.fault:
             raise SourceUnavailable(
-                f"Table {table} cannot be read. {known.fault}", advice="Ask whoever writes the table to mend it."
+                f"Table {table} cannot be read. {known.fault}",
+                advice=_STORE_ADVICE
+                if known.fault in _STORE_FAULTS.values()
+                else "Ask whoever writes the table to mend it.",
             )
         return state.snapshots[table.key]
 
@@ -128,8 +163,8 @@ class Lake:
     async def _keep_looking(self) -> None:
         settings = self._settings
         while True:
-            await asyncio.sleep(settings.refresh_s if self._store.is_local else settings.s3_refresh_s)
             await self._look()
+            await asyncio.sleep(settings.refresh_s if self._store.is_local else settings.s3_refresh_s)
 
     async def _look(self) -> None:
         try:
@@ -138,9 +173,12 @@ class Lake:
             if self.fault != str(error):
                 _LOG.warning("the store cannot be listed: %s", error)
             self.fault = str(error)
+            self._answered.set()
         else:
             self.fault = ""
+            self._answered.set()
             await self._take_in(found)
+            self._known.set()
         async with self._listed:
             self._listings += 1
             self._listed.notify_all()
@@ -185,7 +223,7 @@ class Lake:
 
     def _is_new(self, snapshot: Snapshot, now: float) -> bool:
         known = self._described.get(snapshot.id)
-        return known is None or bool(known.fault and now - known.at > self._settings.retry_fault_s)
+        return known is None or bool(known.fault and now > known.retry_at)
 
     async def _describe(self, snapshot: Snapshot) -> None:
         """Learn a snapshot's columns; a failure that is not the files' is tried again at the next listing."""
@@ -193,8 +231,12 @@ class Lake:
         partitions = {fold(name) for name, _ in snapshot.partitions}
         try:
             types, uniform = await self._types.file_types(snapshot)
-        except SourceUnavailable:
-            self._described[snapshot.id] = _Described((), uniform=False, fault=DAMAGED, at=now)
+        except SourceUnavailable as error:
+            if error.reason == "gone":
+                return  # the next listing shows what is there instead
+            fault = _STORE_FAULTS.get(error.reason, DAMAGED)
+            wait_s = self._settings.retry_fault_s if fault is DAMAGED else self._settings.retry_store_s
+            self._described[snapshot.id] = _Described((), uniform=False, fault=fault, retry_at=now + wait_s)
         except Refusal as error:
             _LOG.warning("table %s could not be described: %s", snapshot.table, error.code)
         else:

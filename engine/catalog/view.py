@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from governance.errors import SourceUnavailable
 from governance.masks import shown
 from governance.policies import SHARED, View
 from governance.principals import Principal
@@ -24,9 +25,19 @@ class PrincipalCatalog:
     """Tables and views of one principal, made from the lake's tables and the rulebook. Immutable."""
 
     def __init__(
-        self, lake: Mapping[Key, Table], rulebook: Rulebook, principal: Principal, lake_version: str | int = ""
+        self,
+        lake: Mapping[Key, Table],
+        rulebook: Rulebook,
+        principal: Principal,
+        lake_version: str | int = "",
+        *,
+        known: bool = True,
     ) -> None:
-        """Select what `principal` may see; `lake_version` changes when the lake's tables do."""
+        """Select what `principal` may see; `lake_version` changes when the lake's tables do.
+
+        `known` is False while nobody has seen the lake yet: then a name that is not found is not missing.
+        """
+        self._known = known
         self._rulebook = rulebook
         self._principal = principal
         self._lake = lake
@@ -62,12 +73,22 @@ class PrincipalCatalog:
 
     def seen_by(self, principal: Principal) -> PrincipalCatalog:
         """The part of the same lake that another principal may see."""
-        return PrincipalCatalog(self._lake, self._rulebook, principal, self._lake_version)
+        return PrincipalCatalog(self._lake, self._rulebook, principal, self._lake_version, known=self._known)
 
     def resolve(self, schema: str | None, name: str) -> Table | View | None:
-        """The table or view of that name, or None; without a schema only `main` is looked into."""
+        """The table or view of that name, or None; without a schema only `main` is looked into.
+
+        Raises:
+            SourceUnavailable: nobody knows yet which tables there are.
+        """
         key = (fold(schema) if schema is not None else "main", fold(name))
-        return self._views.get(key) or self._tables.get(key)
+        found = self._views.get(key) or self._tables.get(key)
+        if found is None and not self._known:
+            raise SourceUnavailable(
+                "The tables are not known yet: the object store has not answered since the node started.",
+                advice="Retry in a minute; if it persists, report it to your administrator.",
+            )
+        return found
 
     def hidden_reason(self, schema: str | None, name: str) -> str:
         """Why a name does not resolve, for the audit only: missing, allowed_tables or cross_organization."""

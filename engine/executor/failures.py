@@ -146,7 +146,7 @@ def refusal(failure: Failure) -> Refusal:
             advice="Select fewer columns or rows, aggregate earlier, or split the statement.",
         )
     if kind == "source":
-        return source_unavailable(failure.name)
+        return source_unavailable(failure.name, why=code)
     if kind == "column_unknown":
         return ColumnUnknown(f'column "{failure.name[:NAME_CHARS_MAX]}" does not exist', reason="binder")
     message, advice = _ENGINE.get(kind, _ENGINE["internal"])
@@ -157,12 +157,47 @@ def refusal(failure: Failure) -> Refusal:
     return EngineFailed(message, kind=_KIND_FOR_SQLSTATE.get(known, known), advice=advice, reason=reason)
 
 
-def source_unavailable(table: str, *, reason: str = "") -> SourceUnavailable:
-    """The refusal for a table whose files cannot be read."""
-    subject = f"The files of table {table[:NAME_CHARS_MAX]}" if table else "A table's files"
+_ASK = "Ask your administrator: the node's role needs {} there."
+_SOURCE = {
+    "gone": (
+        "{subject} were replaced or removed while the statement ran.",
+        "Retry: the statement then runs on what is there now.",
+    ),
+    "denied": (
+        "The object store denies the node access to {files}.",
+        _ASK.format("s3:GetObject and s3:ListBucket"),
+    ),
+    "key": (
+        "The node may not use the key that {files} are encrypted with.",
+        _ASK.format("kms:Decrypt"),
+    ),
+    "credentials": (
+        "The object store does not accept the node's credentials, or they have expired: {files} cannot be read now.",
+        "Retry in a minute; if it persists, report it to your administrator.",
+    ),
+    "throttled": ("The object store asks for patience: {files} cannot be read now.", "Retry in a minute."),
+    "failed": (
+        "The object store does not answer as it should: {files} cannot be read now.",
+        "Retry; if it persists, report it to your administrator.",
+    ),
+    "": (
+        "{subject} cannot be read.",
+        (
+            "They may have been replaced while the statement ran, or be damaged: retry; if it persists, report it to "
+            "whoever writes the table."
+        ),
+    ),
+}
+"""(sentence, advice) by why files cannot be read: an outcome of `engine.cache.block_wire` in small letters."""
+STORE_FAULTS = frozenset(_SOURCE) - {"", "gone"}
+"""Reasons that are the store's and the node's, not the files'."""
+
+
+def source_unavailable(table: str, *, why: str = "") -> SourceUnavailable:
+    """The refusal for a table whose files cannot be read; its `reason` is `why` when that is one of the known words."""
+    name = table[:NAME_CHARS_MAX]
+    subject, files = (f"The files of table {name}", f"the files of table {name}") if name else ("Files", "files")
+    sentence, advice = _SOURCE.get(why, _SOURCE[""])
     return SourceUnavailable(
-        f"{subject} cannot be read.",
-        advice="They may have been replaced while the statement ran, or be damaged: retry; if it persists, "
-        "report it to whoever writes the table.",
-        reason=reason,
+        sentence.format(subject=subject, files=files), advice=advice, reason=why if why in _SOURCE else ""
     )

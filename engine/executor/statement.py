@@ -136,7 +136,7 @@ class Statement:
         if not files.await_snapshots(self._request.snapshots, _SNAPSHOT_WAIT_S):
             raise SourceFault("snapshot unknown")
         tables = {files.table_of(snapshot) for snapshot in self._request.snapshots}
-        self._faults_before = {table: files.faults[table] for table in tables}
+        self._faults_before = {table: files.faults.count(table) for table in tables}
 
     def failure(self, error: BaseException) -> Failure:
         """What to tell the node of `error`."""
@@ -144,8 +144,8 @@ class Statement:
             return Failure("interrupted")
         faults = self._shared.files.faults
         for table, before in self._faults_before.items():
-            if faults[table] > before:
-                return Failure("source", table)
+            if faults.count(table) > before:
+                return Failure(f"source:{faults.why(table)}", table)
         failure = classify(error)
         if self._request.snapshots and failure.kind in ("invalid_input", "internal", "source", "out_of_range"):
             text = str(error)

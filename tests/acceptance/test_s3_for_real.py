@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.support.faulty_s3 import ENVIRONMENT, Fault, FaultyS3
 from tests.support.stack import Stack, running_stack
 
 BUCKET = "lake"
@@ -119,3 +120,26 @@ def exists(stack: Stack, table: str) -> bool:
     except psycopg.Error:
         return False
     return True
+
+
+def test_a_node_starts_while_its_store_is_silent_and_says_that_it_is_not_ready(endpoint: str, tmp_path: Path) -> None:
+    bucket = "silent"
+    client(endpoint).create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    file = tmp_path / "x.parquet"
+    duckdb.sql("SELECT 42 AS i").write_parquet(str(file))
+    client(endpoint).put_object(Bucket=bucket, Key="main/t.parquet", Body=file.read_bytes())
+    with FaultyS3(endpoint) as proxy, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": proxy.url}.items():
+            patch.setenv(name, value)
+        proxy.inject(Fault.SILENT)
+        with running_stack(tmp_path / "home", f"s3://{bucket}") as silent:
+            answer = httpx.get(f"{silent.metrics_url}/readyz")
+            assert (answer.status_code, answer.json()["faults"]) == (503, ["lake"])
+            assert silent.query(silent.owner_key, "SELECT 1") == [(1,)]
+            with pytest.raises(psycopg.Error) as caught:
+                silent.query(silent.owner_key, "SELECT i FROM t")
+            assert caught.value.sqlstate == "58030"
+            proxy.heal()
+            proxy.closing.set()
+            until(lambda: httpx.get(f"{silent.metrics_url}/readyz").status_code == 200)
+            assert silent.query(silent.owner_key, "SELECT i FROM t") == [(42,)]

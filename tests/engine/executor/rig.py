@@ -72,9 +72,12 @@ def rows_of(data: bytes | memoryview) -> list[tuple[str | None, ...]]:
 class Rig:
     """The running parts; `run` executes a coroutine on their loop."""
 
-    def __init__(self, root: Path, settings: dict[str, Any], lake: LakeSettings, cache_bytes: int) -> None:
+    def __init__(
+        self, root: Path, settings: dict[str, Any], lake: LakeSettings, cache_bytes: int, url: str = ""
+    ) -> None:
         self.data = root / "data"
         self.data.mkdir(exist_ok=True)
+        self.url = url or str(self.data)
         self.root = root
         self._settings = settings
         self._lake_settings = lake
@@ -87,7 +90,7 @@ class Rig:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_S)
 
     async def start(self) -> None:
-        store = ObjectStore(str(self.data))
+        store = ObjectStore(self.url)
         self.cache = BlockCache(CacheSettings(self.root / "cache", self._cache_bytes), store)
         await self.cache.start()
         self.executor = Executor(ExecutorSettings(self.root / "spill", **self._settings), None, self.cache)
@@ -149,9 +152,12 @@ class Rig:
 
 
 @contextmanager
-def rig(root: Path, *, refresh_s: float = 0.05, cache_bytes: int = 1 << 30, **settings: Any) -> Iterator[Rig]:
-    """A started rig over `root`/data; put files there before or after."""
-    made = Rig(root, settings, LakeSettings(refresh_s=refresh_s, retry_fault_s=0.2), cache_bytes)
+def rig(
+    root: Path, *, refresh_s: float = 0.05, cache_bytes: int = 1 << 30, url: str = "", **settings: Any
+) -> Iterator[Rig]:
+    """A started rig over `root`/data, or `url`; put files there before or after."""
+    looks = LakeSettings(refresh_s=refresh_s, s3_refresh_s=refresh_s, retry_fault_s=0.2, retry_store_s=0.2)
+    made = Rig(root, settings, looks, cache_bytes, url)
     try:
         made.run(made.start())
         yield made
