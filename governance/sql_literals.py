@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 from governance.sql_types import FLOATS, INTEGER_RANGES, decimal_shape, is_text
 
-_WHOLE = re.compile(r"\A-?\d{1,40}\Z")
-_NUMBER = re.compile(r"\A-?\d{1,40}(\.\d{1,40})?\Z")
+_WHOLE = re.compile(r"\A-?\d{1,40}\Z", re.ASCII)
+_NUMBER = re.compile(r"\A-?\d{1,40}(\.\d{1,40})?\Z", re.ASCII)
 _UUID = re.compile(r"\A[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 
 
@@ -60,6 +60,30 @@ def literal_of(text: str, type_: str) -> str | None:
     if type_ == "UUID":
         return f"CAST({text_literal(text)} AS UUID)" if _UUID.match(text) else None
     return _moment(text, type_)
+
+
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_HOUR = r"\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?"
+_WRITTEN = {
+    "DATE": re.compile(_DAY, re.ASCII),
+    "TIMESTAMP": re.compile(rf"{_DAY}(?:[ T]{_HOUR})?", re.ASCII),
+    "TIMESTAMP WITH TIME ZONE": re.compile(rf"{_DAY}(?:[ T]{_HOUR}(?:[+-]\d{{2}}:\d{{2}})?)?", re.ASCII),
+    "TIME": re.compile(_HOUR, re.ASCII),
+}
+
+
+def written_as(text: str, type_: str) -> bool:
+    """Whether DuckDB, too, is sure to read `text` as a value of `type_`: Python reads more spellings of moments."""
+    pattern = _WRITTEN.get(type_)
+    if pattern is None:
+        return literal_of(text, type_) is not None
+    if not pattern.fullmatch(text):
+        return False
+    try:
+        time.fromisoformat(text) if type_ == "TIME" else datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _moment(text: str, type_: str) -> str | None:

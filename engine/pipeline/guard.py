@@ -60,7 +60,7 @@ def _guarded(survey: Survey, columns: Mapping[str, Sequence[str]]) -> Guards:
         return EVERYTHING
     prover = Prover(survey, columns)
     unproven = [
-        leaf for condition in survey.conditions for leaf in _conjuncts(condition) if prover.expression(leaf) is None
+        leaf for condition in survey.conditions for leaf in _conjuncts(condition) if prover.condition(leaf) is None
     ]
     keys: list[Node] = []
     for name in columns if survey.natural else survey.key_names:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.pipeline.survey import Node
-from governance.sql_literals import literal_of
+from governance.sql_literals import written_as
 from governance.sql_types import BOOLEAN, FLOATS, INTEGER_RANGES, TEXT, comparable, decimal_shape, is_integer, is_text
 
 
@@ -14,12 +14,14 @@ from governance.sql_types import BOOLEAN, FLOATS, INTEGER_RANGES, TEXT, comparab
 class Proven:
     """An expression that cannot fail. `type` is "" when not known; `constant` reads no column.
 
-    `held` says that an aggregate or window stands inside, so that the expression cannot sink below it.
+    `held` says that an aggregate or window stands inside, so that the expression cannot sink below it. `text` is the
+    value of a text that stands literally, and nothing more than that.
     """
 
     type: str = ""
     constant: bool = False
     held: bool = False
+    text: str | None = None
 
 
 TRUTH = Proven(BOOLEAN)
@@ -28,6 +30,9 @@ TRUTH = Proven(BOOLEAN)
 def all_meet(sides: Sequence[Proven]) -> bool:
     """Whether the sides of a comparison meet so that no value of a column is cast in a way that could fail."""
     moving = [p for p in sides if not p.constant]
+    fixed = [p for p in sides if p.constant]
+    if not all(_is_value(one, two.type) for one in fixed for two in sides):
+        return False
     for i, one in enumerate(moving):
         if not one.type:
             return False
@@ -36,6 +41,16 @@ def all_meet(sides: Sequence[Proven]) -> bool:
         if not all(_meets_constant(one.type, two.type) for two in sides if two.constant):
             return False
     return True
+
+
+def _is_value(constant: Proven, type_: str) -> bool:
+    """Whether a constant, when it is a text that meets `type_`, is written as a value of it.
+
+    A text that is none fails on the first row it is asked of, be it a hidden one.
+    """
+    if constant.type not in _TEXTS or type_ in _TEXTS or type_ == "NULL":
+        return True
+    return constant.text is not None and written_as(constant.text, type_)
 
 
 def _meet_type(one: str, two: str) -> bool:
@@ -65,6 +80,7 @@ def _meets_constant(moving: str, constant: str) -> bool:
     return _meet_type(moving, constant)
 
 
+_TEXTS = frozenset({TEXT, "STRING_LITERAL"})
 _SIMPLE = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIME", BOOLEAN, "UUID"}) | FLOATS
 
 
@@ -115,6 +131,26 @@ def is_small(node: Node) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 100_000
 
 
+def is_moment(node: Node) -> bool:
+    """Whether a node is a date or timestamp written down (or today), nothing added to it yet."""
+    while node.get("class") == "CAST":
+        node = node["child"]
+    return node.get("class") == "CONSTANT" or node.get("column_names") in (["current_date"], ["CURRENT_DATE"])
+
+
+def grows(name: str, below: Sequence[Node], sides: Sequence[Proven]) -> bool:
+    """Whether a text function may make of a long text a far longer one, past what memory or a value holds.
+
+    What is longer by a literal is longer by no more than the statement; what multiplies is not bounded by it.
+    """
+    if name == "||":
+        return sum(not side.constant for side in sides) > 1
+    if name == "replace":
+        found, put = ((n.get("value") or {}).get("value") for n in below[1:3]) if len(below) == 3 else (None, None)
+        return not (isinstance(found, str) and isinstance(put, str) and len(put.encode()) <= len(found.encode()))
+    return False
+
+
 def is_value_of(node: Node, type_: str) -> bool:
     """Whether a literal is, exactly, a value of the type: the cast of it cannot fail."""
     if node.get("class") != "CONSTANT" or node["value"].get("is_null"):
@@ -125,5 +161,5 @@ def is_value_of(node: Node, type_: str) -> bool:
     if isinstance(value, bool | float) or value is None:
         return False
     if isinstance(value, int) and (type_ in FLOATS or is_integer(type_)):
-        return literal_of(str(value), type_) is not None
-    return isinstance(value, str) and literal_of(value, type_) is not None
+        return written_as(str(value), type_)
+    return isinstance(value, str) and written_as(value, type_)

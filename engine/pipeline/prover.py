@@ -10,7 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.pipeline import functions
-from engine.pipeline.proven import TRUTH, Proven, all_meet, is_small, is_value_of, product_type, tries, widens
+from engine.pipeline.proven import (
+    TRUTH,
+    Proven,
+    all_meet,
+    grows,
+    is_moment,
+    is_small,
+    is_value_of,
+    product_type,
+    tries,
+    widens,
+)
 from engine.pipeline.survey import Node, Survey, children
 from engine.pipeline.totals import (
     CALENDAR_PARTS,
@@ -55,6 +66,11 @@ class Prover:
             return None
         return Proven(first.type, all(p.constant for p in proven), all(p.held for p in proven))
 
+    def condition(self, node: Node) -> Proven | None:
+        """The proof for a condition: DuckDB casts it to BOOLEAN when it is none, which fails for most texts."""
+        proof = self.expression(node)
+        return proof if proof is not None and (proof.held or proof.type in (BOOLEAN, "NULL")) else None
+
     def _repeats(self, node: Node, name: str) -> bool:
         """Whether a definition is the column of that very name, plain or qualified by a table."""
         names = [fold(n) for n in node["column_names"]] if node["class"] == "COLUMN_REF" else []
@@ -88,7 +104,8 @@ class Prover:
             info = type_.get("type_info") or {}
             if type_["id"] == "DECIMAL":
                 return Proven(f"DECIMAL({info.get('width', 38)},{info.get('scale', 0)})", constant=True)
-            return Proven(normal(type_["id"]), constant=True)
+            text = node["value"].get("value")
+            return Proven(normal(type_["id"]), constant=True, text=text if isinstance(text, str) else None)
         if kind == "COLUMN_REF":
             return self._column(node)
         if kind == "PARAMETER":
@@ -220,7 +237,7 @@ class Prover:
             return "INTERVAL"
         if name in ("+", "-") and all(is_integer(p.type) and is_small(n) for p, n in zip(sides, below, strict=True)):
             return "INTEGER"
-        if name not in ("+", "-") or len(sides) != 2:
+        if name not in ("+", "-") or len(sides) != 2 or not is_moment(below[0]):
             return None
         left, right = sides[0].type, sides[1].type
         if right == "INTERVAL" and left in ("DATE", "TIMESTAMP"):
@@ -239,7 +256,7 @@ class Prover:
                     return None
                 if wanted == "c" and not (is_integer(side.type) and is_small(node)):
                     return None
-            return TEXT
+            return None if grows(name, below, sides) else TEXT
         if name in TOTAL_TESTS and all(is_text(p.type) for p in sides):
             return BOOLEAN
         if name in TOTAL_LENGTHS and all(is_text(p.type) for p in sides):
@@ -281,5 +298,5 @@ def columns_of(tables: Iterable[Table]) -> dict[str, list[str]]:
 
 
 def cannot_fail(node: Node, survey: Survey, tables: Iterable[Table]) -> bool:
-    """Whether an expression gives a value or NULL on every row; `tables` carry the types that are shown."""
-    return Prover(survey, columns_of(tables)).expression(node) is not None
+    """Whether a condition gives a value or NULL on every row; `tables` carry the types that are shown."""
+    return Prover(survey, columns_of(tables)).condition(node) is not None
