@@ -21,8 +21,9 @@ from engine.wire import backend, frontend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
 from engine.wire.violations import ProtocolViolation
-from governance.conditions import EXPORT, QUERY
+from governance.conditions import EXPORT, QUERY, turns_with_time
 from governance.errors import AuthenticationFailed, DeadlineExceeded, Refusal, SyntaxRefused
+from governance.rulebook import Rulebook
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class Queries:
 
     def __init__(self, state: SessionState) -> None:
         self.state = state
+        self._turning: tuple[Rulebook | None, bool] = (None, False)
 
     # ------------------------------------------------------------ plan
 
@@ -312,7 +314,8 @@ class Queries:
         state = self.state
         plan = portal.plan
         self.recheck()
-        if plan.version[0] is not state.identity.rulebook or plan.version[1] != state.desk.lake_version():
+        judged, now = plan.version, (state.identity.rulebook, state.desk.lake_version())
+        if judged[0] is not now[0] or judged[1] != now[1] or self._turns(now[0]):
             dialect = plan.source.dialect if plan.source else ""
             plan = portal.plan = await self.plan(plan.text, plan.parameter_oids, dialect)
         if plan.source is None:
@@ -323,6 +326,12 @@ class Queries:
         )
         portal.run = run
         portal.fields = _fields(run.columns)
+
+    def _turns(self, rulebook: Rulebook) -> bool:
+        """Whether a statement must be judged anew whenever it starts, for the time of day decides."""
+        if self._turning[0] is not rulebook:
+            self._turning = (rulebook, turns_with_time(rulebook.policies))
+        return self._turning[1]
 
     @property
     def timeout_s(self) -> float:

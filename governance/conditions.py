@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,6 +34,11 @@ def in_window(window: TimeWindow, now: datetime) -> bool:
     if minute >= window.start_minute:
         return local.weekday() in window.weekdays
     return minute < window.end_minute and (local - timedelta(days=1)).weekday() in window.weekdays
+
+
+def turns_with_time(policies: Iterable[object]) -> bool:
+    """Whether what was admitted a moment ago may be denied now, by the clock alone."""
+    return any(isinstance(p, Condition) and p.window is not None for p in policies)
 
 
 def speaks_of(condition: Condition, table: TableName | None, action: str) -> bool:
