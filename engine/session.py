@@ -108,7 +108,7 @@ class Session:
             role=principal.role.value,
             key_id=principal.key_id,
             source_ip=self.source_ip,
-            application_name=self.desk.redact(settings.get("application_name"))[:256],
+            application_name=self.desk.texts(identity.rulebook.audit).redact(settings.get("application_name"))[:256],
             agent_id=principal.agent.id if principal.agent else "",
             agent_framework=principal.agent.framework if principal.agent else "",
             node=self.desk.node,

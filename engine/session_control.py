@@ -162,7 +162,8 @@ def _set(state: SessionState, command: SetParameters) -> str:
         if reported is not None and reported != before:
             tell(state, {shown_name(name): reported})
         if fold(name) == "application_name":
-            shown = state.desk.redact(state.settings.get(name))[:256]
+            texts = state.desk.texts(state.identity.rulebook.audit)
+            shown = texts.redact(state.settings.get(name))[:256]
             state.facts = replace(state.facts, application_name=shown)
     return "SET"
 

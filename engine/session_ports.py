@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from engine.admission import Admission
+from engine.audit.texts import AuditTexts
 from engine.authenticate import Authenticator
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
@@ -19,6 +20,7 @@ from engine.metrics import NodeMetrics
 from engine.pipeline.governed import Governed
 from engine.settings import ConnectionLimits
 from engine.usage import UsageLedger
+from governance.audit_choice import AuditChoice
 from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
 from governance.errors import AuditUnavailable
 from governance.ports import Clock
@@ -198,7 +200,8 @@ class Desk:
     admission: Admission
     metrics: NodeMetrics
     clock: Clock
-    redact: Callable[[str], str]
+    texts: Callable[[AuditChoice], AuditTexts]
+    """What the audit keeps of texts, by what the rulebook in force says."""
     parameter_oid: Callable[[str], int]
     """A DuckDB type's OID for ParameterDescription (0 for an empty type)."""
     limits: ConnectionLimits

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from engine import refusals
 from engine.admission import Slot
+from engine.audit.texts import AuditTexts
 from engine.authenticate import Identity
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
@@ -21,7 +22,8 @@ from engine.session_command_types import CopyOut
 from engine.session_ports import CatalogPlan, Desk, Execution, Frame
 from engine.wire.backend import split_rows
 from engine.wire.sqlstate import OBJECT_STATE
-from governance.audit_record import PolicyVerdict, QueryIntent, QueryOutcome, SessionFacts
+from governance.audit_choice import SqlForm
+from governance.audit_record import Judged, PolicyVerdict, QueryIntent, QueryOutcome, SessionFacts
 from governance.errors import DeadlineExceeded, Refusal, ResourceExceeded
 
 DENIED = frozenset(
@@ -142,6 +144,10 @@ class Run:
         await self.execution.__aenter__()
         self._frames = self.execution.frames().__aiter__()
 
+    @property
+    def _texts(self) -> AuditTexts:
+        return self._desk.texts(self._identity.rulebook.audit)
+
     async def intend(self, error: Refusal | None) -> None:
         """Make the intent of a statement durable that failed before it could run.
 
@@ -153,21 +159,24 @@ class Run:
 
     def _intent(self, error: Refusal | None = None) -> QueryIntent:
         desk, source, governed = self._desk, self._source, self._source.governed
-        verdicts = governed.verdicts if governed else ()
+        texts = self._texts
+        judged = error.judged if error is not None else Judged()
+        verdicts = governed.verdicts if governed else judged.verdicts
         if error is not None and error.code in DENIED:
-            verdicts = (*verdicts, PolicyVerdict(error.code, "access", "denied", desk.redact(error.reason)))
+            verdicts = (*verdicts, PolicyVerdict(error.code, "access", "denied", texts.redact(error.reason)))
         return QueryIntent(
             query_id=self.query_id,
             session=self._facts,
             started_at=stamp(desk.clock.now()),
             statement_kind=governed.kind if governed else "catalog" if source.catalog else "unknown",
-            sql=desk.redact(source.text),
-            tables=tuple(map(str, governed.tables)) if governed else (),
+            sql=texts.sql(source.text),
+            sql_form=texts.form.value,
+            tables=tuple(map(str, governed.tables)) if governed else judged.tables,
             columns_masked=governed.columns_masked if governed else (),
             verdicts=verdicts,
             policy_version=governed.policy_version if governed else self._identity.rulebook.version,
-            fingerprint=governed.fingerprint if governed else "",
-            parameters=tuple(_shown(desk, value) for value in self._parameters),
+            fingerprint=texts.digest(governed.fingerprint) if governed else "",
+            parameters=_shown(texts, self._parameters),
             dialect=source.dialect or self._identity.key.dialect,
         )
 
@@ -253,7 +262,7 @@ class Run:
                 queue_ms=round(self._queue_ms, 3),
                 cache_status=cache,
                 error_code=told.code if told else ("internal_error" if error and status == "failed" else ""),
-                error_reason=desk.redact(told.reason)[:_VALUE_CHARS_MAX] if told else "",
+                error_reason=self._texts.redact(told.reason)[:_VALUE_CHARS_MAX] if told else "",
                 sqlstate=told.sqlstate if told else "",
             )
         )
@@ -294,10 +303,17 @@ def _status(error: BaseException | None, interrupted: str) -> str:
     return "failed"
 
 
-def _shown(desk: Desk, value: ParameterValue) -> str:
-    """A parameter as the audit keeps it: redacted text; of a binary one its type and length."""
-    if value.data is None:
-        return "NULL"
-    if value.format:
-        return f"<binary, type {value.oid}, {len(value.data)} bytes>"
-    return desk.redact(value.data[:_VALUE_CHARS_MAX].decode("utf-8", "replace"))
+def _shown(texts: AuditTexts, values: Sequence[ParameterValue]) -> tuple[str, ...]:
+    """Parameters as the audit keeps them; of a binary one its type and length."""
+    if texts.form is SqlForm.NONE:
+        return ()
+    return tuple(
+        f"<binary, type {value.oid}, {len(value.data)} bytes>"
+        if value.format and value.data is not None
+        else texts.parameter(None if value.data is None else _text(value.data))
+        for value in values
+    )
+
+
+def _text(data: bytes) -> str:
+    return data[:_VALUE_CHARS_MAX].decode("utf-8", "replace")

@@ -71,6 +71,8 @@ _ENVIRONMENT = frozenset(
         "quota",
         "webhook_networks",
         "encryption_keys",
+        "audit_sql_form",
+        "redaction_patterns",
     }
 )
 _SCHEMA = frozenset({"name", "organization"})

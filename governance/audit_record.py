@@ -41,6 +41,15 @@ class PolicyVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What had been found out about a statement when it was refused, for its record; never for the client."""
+
+    tables: tuple[str, ...] = ()
+    """Tables it names that its organization has, as schema.table; another organization's never."""
+    verdicts: tuple[PolicyVerdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SessionFacts:
     """What is the same for every statement of a session."""
 

@@ -6,6 +6,8 @@ A refusal's text never holds a value of a row, a secret or a piece of the client
 
 from __future__ import annotations
 
+from governance.audit_record import Judged
+
 
 class Refusal(Exception):
     """A request that is understood well enough to be refused.
@@ -30,6 +32,8 @@ class Refusal(Exception):
         self.reason = reason or message
         self.position = position
         """1-based character offset in the client's text, or None."""
+        self.judged = Judged()
+        """What whoever refused had decided by then; the audit keeps it (claim W5.4)."""
 
 
 class TextRefused(Refusal):

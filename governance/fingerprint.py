@@ -21,6 +21,9 @@ from governance.redaction import MAX_TEXT_CHARS, redact
 
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote the client's text
 
+PARSED_CHARS_MAX = 8_192
+"""Longer texts are not parsed, for that takes too long beside other statements: all their names are replaced."""
+
 _STRINGS = {
     TokenType.STRING,
     TokenType.NATIONAL_STRING,
@@ -37,17 +40,19 @@ _NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_$]*\Z")
 
 
 def fingerprint(text: str, key: bytes | None = None) -> str:
-    """The shape of `text`, one line, at most `MAX_TEXT_CHARS` and a truncation marker.
+    """The shape of `text`, one line, at most `MAX_TEXT_CHARS` and a little; of a longer text, only its length.
 
     Args:
         text: a statement, or anything else.
         key: when given, `<string:…>` and `<number:…>` hold 16 hex digits of the literal's HMAC-SHA-256.
     """
+    if len(text) > MAX_TEXT_CHARS:
+        return f"<unreadable:{len(text)}>"
     try:
         tokens = sqlglot.tokenize(text, read="duckdb")
     except SqlglotError:
         return f"<unreadable:{len(text)}>"
-    aliases = _aliases(text)
+    aliases = _aliases(text) if len(text) <= PARSED_CHARS_MAX else None
     numbers: dict[str, int] = {}
     parts: list[str] = []
     for token in tokens:

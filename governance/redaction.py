@@ -17,6 +17,7 @@ from typing import Any
 
 import re2
 
+from governance.audit_choice import CustomPattern
 from governance.digit_runs import Kind, classify
 from governance.errors import InvalidRequest
 
@@ -96,14 +97,6 @@ class Span:
     start: int
     end: int
     kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class CustomPattern:
-    """A customer's own pattern: `name` (A-Z, digits, underscore) becomes the marker, `expression` is RE2 syntax."""
-
-    name: str
-    expression: str
 
 
 class Redactor:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, get_args
 
 from governance.access_review import AccessReview, ReviewLine
+from governance.audit_choice import AS_USUAL, AuditChoice
 from governance.elevation import Elevation
 from governance.encryption_key import EncryptionKey
 from governance.idempotency import IdempotentAnswer
@@ -76,6 +77,7 @@ class Environment:
     """Special networks that webhooks may be delivered into."""
     encryption_keys: tuple[EncryptionKey, ...] = ()
     """The installation's, kept with `production`."""
+    audit: AuditChoice = AS_USUAL
 
     @property
     def id(self) -> str:
@@ -95,6 +97,7 @@ class Environment:
             "quota": None,
             "webhook_networks": list(self.webhook_networks),
             "encryption_keys": [key.fact() for key in self.encryption_keys],
+            **self.audit.fact(),
         }
 
 
@@ -388,6 +391,7 @@ def encode_record(record: Record | Observation) -> dict[str, Any]:
                 "retention_days": record.retention_days,
                 "webhook_networks": list(record.webhook_networks),
                 "encryption_keys": [key.fact() for key in record.encryption_keys],
+                "audit": record.audit.fact(),
             }
         case SchemaOwner():
             body = {"environment": record.environment, "name": record.name, "organization": record.organization}
@@ -443,6 +447,7 @@ def decode_record(kind: str, body: dict[str, Any]) -> Record | Observation:
         case "environment":
             d["webhook_networks"] = tuple(d.get("webhook_networks", ()))
             d["encryption_keys"] = tuple(EncryptionKey(**key) for key in d.get("encryption_keys", ()))
+            d["audit"] = AuditChoice.read(d.get("audit", {}))
             return Environment(**{**d, "limits": Limits(**d["limits"])})
         case "schema":
             return SchemaOwner(**d)

@@ -6,10 +6,10 @@ promised to stay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from governance.audit_choice import SqlForm
 from governance.errors import InvalidRequest
 from governance.fingerprint import fingerprint, literal_digest
 from governance.redaction import redact
@@ -17,17 +17,6 @@ from governance.redaction import redact
 DEFAULT_DAYS = 7 * 365 + 2
 """Seven years, leap days included."""
 DAYS_MAX = 100 * 366
-
-
-class SqlForm(StrEnum):
-    """What is stored in place of a statement's text."""
-
-    REDACTED = "redacted"
-    """The text with personal data replaced (`governance.redaction`)."""
-    FINGERPRINT = "fingerprint"
-    """Its shape, without any value (`governance.fingerprint`)."""
-    NONE = "none"
-    """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +49,24 @@ class Retention:
         return wanted
 
 
-def kept_sql(text: str, form: SqlForm, key: bytes | None = None) -> str:
-    """What is stored for the statement `text`; `key` makes literals of a fingerprint searchable."""
+def kept_sql(text: str, form: SqlForm, key: bytes | None = None, redact: Callable[[str], str] = redact) -> str:
+    """What is stored for the statement `text`; `key` makes literals of a fingerprint searchable.
+
+    `redact` replaces personal data, a customer's own patterns included.
+    """
     if form is SqlForm.REDACTED:
         return redact(text)
-    return fingerprint(text, key) if form is SqlForm.FINGERPRINT else ""
+    return redact(fingerprint(text, key)) if form is SqlForm.FINGERPRINT else ""
 
 
-def kept_parameters(values: Sequence[str | None], form: SqlForm, key: bytes | None = None) -> tuple[str, ...]:
-    """What is stored for the parameters of a statement, in order; `values` are their texts, None for NULL."""
+def kept_parameter(
+    value: str | None, form: SqlForm, key: bytes | None = None, redact: Callable[[str], str] = redact
+) -> str:
+    """What is stored for one parameter of a statement; None is NULL."""
+    if value is None:
+        return "NULL"
     if form is SqlForm.REDACTED:
-        return tuple("NULL" if value is None else redact(value) for value in values)
+        return redact(value)
     if form is SqlForm.NONE:
-        return ()
-    return tuple(
-        "NULL" if value is None else f"<parameter:{literal_digest(value, key)}>" if key else "<parameter>"
-        for value in values
-    )
+        return ""
+    return f"<parameter:{literal_digest(value, key)}>" if key else "<parameter>"

@@ -14,6 +14,7 @@ from enum import Enum
 from ipaddress import ip_network
 from typing import Any
 
+from governance.audit_choice import AS_USUAL, AuditChoice
 from governance.errors import InvalidRequest
 from governance.policies import (
     SHARED,
@@ -104,6 +105,8 @@ class Rulebook:
     """Names the environment key of `hmac` masks; the key itself never stands in the rulebook."""
     quotas: tuple[tuple[str, Quota], ...] = ()
     """(organization id, what its keys may ask together), sorted."""
+    audit: AuditChoice = AS_USUAL
+    """What nodes keep of statements' texts."""
 
     @property
     def etag(self) -> str:
@@ -169,6 +172,8 @@ def policy_kind(policy: Policy) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, TableName):
         return str(value)
+    if isinstance(value, AuditChoice):
+        return value.fact()
     if hasattr(value, "__dataclass_fields__"):
         out = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
         if isinstance(value, RowFilter | Mask | Condition | MinimumGroup):
@@ -285,6 +290,7 @@ def decode(data: bytes) -> Rulebook:
             limits=Limits(**d["limits"]),
             mask_key_id=d["mask_key_id"],
             quotas=tuple((organization, Quota(**quota)) for organization, quota in d.get("quotas", ())),
+            audit=AuditChoice.read(d.get("audit", {})),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest("This is not a rulebook.", reason=f"{type(error).__name__} in the rulebook") from None

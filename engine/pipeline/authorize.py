@@ -7,9 +7,9 @@ from datetime import datetime
 
 from engine.catalog.view import PrincipalCatalog
 from engine.pipeline.survey import TableRef
-from governance.audit_record import PolicyVerdict
+from governance.audit_record import Judged, PolicyVerdict
 from governance.conditions import judge
-from governance.errors import CrossOrganization, PermissionRefused, Refusal, TableUnknown
+from governance.errors import CrossOrganization, PermissionRefused, TableUnknown
 from governance.policies import Condition, Policy, View
 from governance.principals import Principal
 from governance.roles import Privilege, Role, may
@@ -91,7 +91,7 @@ def check_conditions(
     """The verdicts of all conditions on the statement's tables.
 
     Raises:
-        PermissionRefused: one of them denies; its `reason` names it.
+        PermissionRefused: one of them denies; its `reason` names it, its `judged` holds every verdict.
     """
     conditions = tuple(p for p in policies if isinstance(p, Condition))
     if not conditions:
@@ -99,11 +99,11 @@ def check_conditions(
     verdicts = [v for t in (tables or (None,)) for v in judge(conditions, principal, t, actions, now)]
     denied = [v for v in verdicts if v.effect == "denied"]
     if denied:
-        refusal: Refusal = PermissionRefused(
+        refusal = PermissionRefused(
             "A policy does not admit this statement.",
             advice="Ask an administrator which conditions apply.",
             reason="; ".join(f"condition {v.policy}: {v.reason}" for v in denied),
         )
-        refusal.__dict__["verdicts"] = tuple(verdicts)
+        refusal.judged = Judged(tuple(map(str, tables)), tuple(verdicts))
         raise refusal
     return tuple(verdicts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from engine.catalog.view import PrincipalCatalog
@@ -24,11 +24,11 @@ from engine.pipeline.relation import SecuredTable, secure
 from engine.pipeline.result_checks import result_checks
 from engine.pipeline.second_parser import Parse, SecondParser, Tree
 from engine.pipeline.splice import Segments, Splice, source_of
-from engine.pipeline.survey import Survey, survey_statement
+from engine.pipeline.survey import Survey, TableRef, survey_statement
 from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.translate import translate
 from engine.pipeline.witness import agree
-from governance.audit_record import PolicyVerdict
+from governance.audit_record import Judged, PolicyVerdict
 from governance.conditions import EXPLAIN, QUERY
 from governance.errors import (
     ParsersDisagree,
@@ -37,6 +37,7 @@ from governance.errors import (
     Refusal,
     StatementRefused,
     SyntaxRefused,
+    TableUnknown,
     TextRefused,
 )
 from governance.policies import MaskFunction, View
@@ -84,6 +85,19 @@ class _Context:
     principal: Principal
     catalog: PrincipalCatalog
     rulebook: Rulebook
+    access: tuple[PolicyVerdict, ...] = ()
+    plan: _Plan | None = None
+    work: _Work | None = None
+
+    def judged(self, conditions: tuple[PolicyVerdict, ...]) -> Judged:
+        """What is known by now, `conditions` being the verdicts of those that were judged."""
+        if self.plan is not None:
+            tables, verdicts = self.plan.tables, self.plan.verdicts
+        elif self.work is not None:
+            tables, verdicts = tuple(self.work.named.values()), tuple(self.work.verdicts)
+        else:
+            tables, verdicts = (), ()
+        return Judged(tuple(map(str, tables)), (*self.access, *verdicts, *conditions))
 
 
 @dataclass(slots=True)
@@ -93,6 +107,8 @@ class _Work:
     context: _Context
     secured: dict[tuple[str, str], SecuredTable]
     verdicts: list[PolicyVerdict]
+    named: dict[tuple[str, str], TableName] = field(default_factory=dict)
+    """Tables its organization has, whether or not they may be read."""
     depth: int = 0
     fails_by_plan: bool = False
 
@@ -136,13 +152,22 @@ class Pipeline:
         for, when there is one.
 
         Raises:
-            Refusal: of any class of `governance.errors`; nothing may run.
+            Refusal: of any class of `governance.errors`; nothing may run. Its `judged` says what was decided by then.
         """
+        context = _Context(principal, catalog, rulebook)
         try:
-            access = check_role(principal)
+            return self._govern(text, context, actions, drafted)
+        except Refusal as error:
+            error.judged = context.judged(error.judged.verdicts)
+            raise
+
+    def _govern(self, text: str, context: _Context, actions: frozenset[str], drafted: Drafted | None) -> Governed:
+        principal, rulebook = context.principal, context.rulebook
+        try:
+            access = context.access = check_role(principal)
             if explain.is_explain_policy(text):
-                return self._explain_policy(text, principal, catalog, rulebook, actions, drafted)
-            plan = self._plan(text, _Context(principal, catalog, rulebook))
+                return self._explain_policy(text, principal, context.catalog, rulebook, actions, drafted)
+            plan = context.plan = self._plan(text, context)
             conditions = check_conditions(
                 rulebook.policies, principal, plan.tables, actions | plan.actions, self._clock()
             )
@@ -195,7 +220,7 @@ class Pipeline:
     def _make(self, text: str, context: _Context) -> _Plan:
         if context.principal.dialect != "duckdb":
             text = translate(text, context.principal.dialect)
-        work = _Work(context, {}, [])
+        work = context.work = _Work(context, {}, [])
         mark = self._timer() if self._timer else 0.0
         text, tokens = _one_statement(text)
         mark = self._lap("gate", mark)
@@ -251,9 +276,7 @@ class Pipeline:
         mark = self._lap("survey", mark)
         agree(text, survey.places, source.characters)
         mark = self._lap("witness", mark)
-        found = [
-            resolve(ref, context.catalog, context.principal, source.character(ref.at) + 1) for ref in survey.tables
-        ]
+        found = [_resolve(ref, work, source.character(ref.at) + 1) for ref in survey.tables]
         mark = self._lap("resolve", mark)
         views = any(isinstance(f, View) for f in found)
         secured = [self._secure(f, work) if isinstance(f, Table) else None for f in found]
@@ -293,11 +316,11 @@ class Pipeline:
     def _secure(self, table: Table, work: _Work) -> SecuredTable:
         found = work.secured.get(table.name.key)
         if found is None:
-            found = secure(table, work.context.rulebook.policies, work.context.principal)
-            work.secured[table.name.key] = found
             work.verdicts.append(
                 PolicyVerdict("organization_wall", "access", "allowed", "the schema is visible", str(table.name))
             )
+            found = secure(table, work.context.rulebook.policies, work.context.principal)
+            work.secured[table.name.key] = found
             work.verdicts.extend(found.verdicts)
         return found
 
@@ -378,6 +401,23 @@ class Pipeline:
             policy_version=rulebook.version,
             organization=principal.organization,
         )
+
+
+def _resolve(ref: TableRef, work: _Work, position: int) -> Table | View:
+    """As `resolve`; what the organization has is noted for the record, another organization's tables never."""
+    context = work.context
+    try:
+        found = resolve(ref, context.catalog, context.principal, position)
+    except TableUnknown as error:
+        if error.reason == "allowed_tables":
+            name = TableName(ref.schema or "main", ref.name)
+            work.named[name.key] = name
+            work.verdicts.append(
+                PolicyVerdict("allowed_tables", "access", "denied", "not a table of the key", str(name))
+            )
+        raise
+    work.named[found.name.key] = found.name
+    return found
 
 
 def _one_statement(text: str) -> tuple[str, tuple[Token, ...]]:

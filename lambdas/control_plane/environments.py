@@ -9,15 +9,25 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import Field
 
 from governance.admin_event import ORGANIZATION_CHAIN, AdminEvent, AdminEventType
+from governance.audit_choice import AuditChoice, CustomPattern, SqlForm
 from governance.errors import InvalidRequest, PermissionRefused
 from governance.ports import Change, ControlReader
+from governance.redaction import MAX_PATTERN_CHARS, MAX_PATTERNS, Redactor
 from governance.register import Environment
+from governance.retention import Retention
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, operator_of
 from lambdas.control_plane.models import EnvironmentPath, Model, Page
 from lambdas.control_plane.resolver import ThreadedResolver
 
 ENVIRONMENTS = ("production", "staging")
+
+
+class RedactionPattern(Model):
+    """A pattern of the customer's own, in RE2 syntax; what it finds becomes `[REDACTED:name]` in the audit."""
+
+    name: Annotated[str, Field(pattern="^[A-Z0-9_]{1,32}$")]
+    expression: Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARS)]
 
 
 class EnvironmentChange(Model):
@@ -31,7 +41,11 @@ class EnvironmentChange(Model):
         | None
     ) = None
     result_rows_max: Annotated[int, Field(ge=0, le=10**12, description="0 is unlimited")] | None = None
-    retention_days: Annotated[int, Field(ge=1, le=36_500, description="Of the audit")] | None = None
+    retention_days: Annotated[int, Field(ge=1, le=36_500, description="Of the audit; may only grow")] | None = None
+    audit_sql_form: (
+        Annotated[SqlForm, Field(description="What the audit keeps of a statement's text from now on")] | None
+    ) = None
+    redaction_patterns: Annotated[list[RedactionPattern], Field(max_length=MAX_PATTERNS)] | None = None
 
 
 class EnvironmentAnswer(Model):
@@ -42,6 +56,8 @@ class EnvironmentAnswer(Model):
     rulebook_age_max_ms: int
     result_rows_max: int
     retention_days: int
+    audit_sql_form: SqlForm
+    redaction_patterns: list[RedactionPattern]
     cache_generation: int
     mask_key_id: str
 
@@ -85,13 +101,30 @@ def settle(reader: ControlReader, caller: Caller, name: str, body: EnvironmentCh
         limits["rulebook_age_max_s"] = body.rulebook_age_max_ms / 1000
     if body.result_rows_max is not None:
         limits["result_rows_max"] = body.result_rows_max
+    days = base.retention_days if body.retention_days is None else body.retention_days
+    if old is not None:
+        days = Retention(days=old.retention_days).changed(Retention(days=days)).days
     new = dataclasses.replace(
-        base,
-        limits=dataclasses.replace(base.limits, **limits),
-        retention_days=base.retention_days if body.retention_days is None else body.retention_days,
+        base, limits=dataclasses.replace(base.limits, **limits), retention_days=days, audit=_choice(base.audit, body)
     )
     if new == old:
         return Change(new)
     before = old.fact() if old else None
     event = AdminEvent(AdminEventType.ENVIRONMENT_UPDATED, name, operator_of(reader).id, name, before, new.fact())
     return Change(new, puts=(new,), events=(event,))
+
+
+def _choice(now: AuditChoice, body: EnvironmentChange) -> AuditChoice:
+    """What of statements is kept from now on.
+
+    Raises:
+        InvalidRequest: a pattern that cannot be used, or a name given twice.
+    """
+    form = now.sql_form if body.audit_sql_form is None else body.audit_sql_form
+    if body.redaction_patterns is None:
+        return AuditChoice(form, now.patterns)
+    patterns = tuple(CustomPattern(p.name, p.expression) for p in body.redaction_patterns)
+    if len({p.name for p in patterns}) < len(patterns):
+        raise InvalidRequest("Two redaction patterns have the same name.")
+    Redactor(patterns)
+    return AuditChoice(form, patterns)

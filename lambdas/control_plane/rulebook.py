@@ -58,6 +58,7 @@ def build_rulebook(reader: ControlReader, name: str, now: str) -> Rulebook:
         policies=tuple(policy.policy for policy in reader.every(PolicyRecord, name) if policy.status == "active"),
         views=tuple(view.view for view in reader.every(ViewRecord, name)),
         limits=environment.limits,
+        audit=environment.audit,
         mask_key_id=environment.mask_key_id,
         quotas=tuple((each.organization, each.quota) for each in reader.every(OrganizationQuota, name)),
     )

@@ -242,6 +242,30 @@ def test_staging_is_set_up_by_the_operators_owner_and_has_keys_of_its_own(api: A
     assert book.get("rulebook", book)["environment"] == "staging"
 
 
+def test_h13_an_environment_chooses_what_the_audit_keeps_and_never_shortens_it(api: Api) -> None:
+    production = "/v1/environments/production"
+    pattern = {"name": "PATIENT", "expression": "MRN-[0-9]{6}"}
+    made = api.ok("PUT", production, {"audit_sql_form": "fingerprint", "redaction_patterns": [pattern]})
+    assert (made["audit_sql_form"], made["redaction_patterns"]) == ("fingerprint", [pattern])
+    assert api.ok("PUT", production, {"result_rows_max": 5})["redaction_patterns"] == [pattern]
+    (event,) = api.ok("GET", f"{production}/audit/admin", type="environment.updated", limit="1")["items"][:1]
+    assert event["after"]["redaction_patterns"] == [pattern]
+    book = api.node("GET", "/v1/nodes/rulebook").body
+    audit = {"audit_sql_form": "fingerprint", "redaction_patterns": [pattern]}
+    assert book.get("rulebook", book)["audit"] == audit
+    for wrong in (
+        {"audit_sql_form": "raw"},
+        {"redaction_patterns": [{"name": "lower", "expression": "x"}]},
+        {"redaction_patterns": [{"name": "A", "expression": "("}]},
+        {"redaction_patterns": [{"name": "A", "expression": "x*"}]},
+        {"redaction_patterns": [pattern, pattern]},
+        {"redaction_patterns": [{"name": f"P{n}", "expression": "x"} for n in range(65)]},
+        {"retention_days": 30},
+    ):
+        assert api.refused(422, "PUT", production, wrong) == "invalid_request", wrong
+    assert api.ok("PUT", production, {"retention_days": 5000})["retention_days"] == 5000
+
+
 def test_two_users_of_an_organization_are_never_called_the_same_in_its_data(api: Api) -> None:
     gus = globex_owner(api)
     api.user("emp7@globex.example", "analyst", "2", id="emp-7")

@@ -8,8 +8,8 @@ import pytest
 
 from governance.admin_event import INSTALLATION, SHAPES, AdminEvent, AdminEventType, Attribution
 from governance.policies import Mask, MaskFunction, View
-from governance.principals import Agent
 from governance.policy_record import PolicyRecord
+from governance.principals import Agent
 from governance.register import Environment, KeyRecord, Organization, SchemaOwner, UserRecord, ViewRecord
 from governance.roles import Role
 from governance.scopes import Scope

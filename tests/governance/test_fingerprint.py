@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from governance.audit_choice import SqlForm
 from governance.errors import InvalidRequest
 from governance.fingerprint import fingerprint
-from governance.retention import Retention, SqlForm, kept_parameters, kept_sql
+from governance.retention import Retention, kept_parameter, kept_sql
 from tests.governance.pii_corpus import personal
 
 SHAPES = [
@@ -72,11 +73,10 @@ def test_h13_the_customer_chooses_what_is_kept() -> None:
     assert kept_sql(text, SqlForm.REDACTED) == "SELECT '[REDACTED:SSN]'"
     assert kept_sql(text, SqlForm.FINGERPRINT) == "SELECT <string>"
     assert kept_sql(text, SqlForm.NONE) == ""
-    values = ["ana@acme.example", None]
-    assert kept_parameters(values, SqlForm.REDACTED) == ("[REDACTED:EMAIL]", "NULL")
-    assert kept_parameters(values, SqlForm.FINGERPRINT) == ("<parameter>", "NULL")
-    assert kept_parameters(values, SqlForm.NONE) == ()
-    keyed = kept_parameters(values, SqlForm.FINGERPRINT, b"key")[0]
+    value = "ana@acme.example"
+    assert [kept_parameter(value, form) for form in SqlForm] == ["[REDACTED:EMAIL]", "<parameter>", ""]
+    assert [kept_parameter(None, form) for form in SqlForm] == ["NULL"] * 3
+    keyed = kept_parameter(value, SqlForm.FINGERPRINT, b"key")
     assert re.fullmatch("<parameter:[0-9a-f]{16}>", keyed)
 
 

@@ -18,6 +18,7 @@ from tests.support.stack import Stack, running_stack
 
 STATE = {
     "version": 1,
+    "organizations": [{"id": "1", "name": "Acme"}, {"id": "2", "name": "Globex"}],
     "users": [{"email": "ana@acme.example", "organization": "1", "role": "analyst"}],
     "keys": [
         {"name": "ana", "user": "ana@acme.example", "scopes": ["read_only"]},
@@ -27,8 +28,14 @@ STATE = {
             "scopes": ["agent"],
             "agent": {"id": "bot-7", "framework": "langchain"},
         },
+        {
+            "name": "narrow",
+            "user": "ana@acme.example",
+            "scopes": ["read_only"],
+            "allowed_tables": ["sales.customers"],
+        },
     ],
-    "schemas": [{"name": "sales", "organization": "1"}],
+    "schemas": [{"name": "sales", "organization": "1"}, {"name": "other", "organization": "2"}],
     "policies": [
         {
             "name": "ssn",
@@ -38,7 +45,14 @@ STATE = {
             "function": "partial",
             "visible": 4,
             "exempt_roles": [],
-        }
+        },
+        {
+            "name": "no-agents-on-salaries",
+            "type": "condition",
+            "effect": "deny",
+            "audience": "agents",
+            "tables": ["sales.salaries"],
+        },
     ],
 }
 
@@ -48,7 +62,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("warehouse")
     (folder / "data" / "sales").mkdir(parents=True)
     table = pa.table({"id": list(range(100)), "ssn": [f"123-45-{n:04d}" for n in range(100)]})
-    pq.write_table(table, folder / "data" / "sales" / "customers.parquet")
+    for name in ("customers", "salaries", "plans"):
+        pq.write_table(table, folder / "data" / "sales" / f"{name}.parquet")
+    (folder / "data" / "other").mkdir()
+    pq.write_table(table, folder / "data" / "other" / "secrets.parquet")
     with running_stack(folder, folder / "data", state=STATE) as running:
         yield running
 
@@ -102,6 +119,93 @@ def test_w5_4_the_record_of_a_real_query_holds_every_promised_field(stack: Stack
     assert any(verdict["policy"] == "ssn" and verdict["reason"] for verdict in record["verdicts"])
     assert (record["agent_id"], record["agent_framework"]) == ("bot-7", "langchain")
     assert record["status"] == "succeeded"
+
+
+def _choose(stack: Stack, **choice: Any) -> None:
+    """Set what the audit keeps, and wait until the node decides by that."""
+    with stack.api() as api:
+        api.put("/v1/environments/production", json=choice).raise_for_status()
+    stack.settle()
+
+
+def _kept_of(stack: Stack, statements: list[tuple[bytes, tuple[str, ...]]]) -> list[dict[str, Any]]:
+    """The records of these statements, in order, found by the name that their connection gave itself."""
+    name = f"kept-{time.monotonic_ns()}"
+    with stack.connect(stack.keys["ana"], application_name=name) as connection:
+        for sql, parameters in statements:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute(sql, parameters or None).fetchall()
+    deadline = time.monotonic() + 15
+    while True:
+        found = [r for r in lines(files(stack.home / "audit")) if r["application_name"] == name]
+        if len(found) >= len(statements) or time.monotonic() > deadline:
+            return sorted(found, key=lambda record: str(record["started_at"]))
+        time.sleep(0.1)
+
+
+def test_h13_what_is_kept_of_sql_is_the_environments_choice(stack: Stack) -> None:
+    statements: list[tuple[bytes, tuple[str, ...]]] = [
+        (b"SELECT '123-45' || '-6789' AS secret_alias, MRN FROM (SELECT 'MRN-123456' AS MRN) -- a note", ()),
+        (b"SELECT '123-45' AS other", ()),
+        (b"SELECT count(*) FROM sales.customers WHERE ssn = %s", ("123-45",)),
+        (b"SELEKT bob smith 'unclosed", ()),
+    ]
+    raw = ("123-45", "6789", "MRN-123456", "bob", "unclosed", "a note", "secret_alias")
+    pattern = {"name": "PATIENT", "expression": "MRN-[0-9]{6}"}
+    try:
+        _choose(stack, audit_sql_form="fingerprint", redaction_patterns=[pattern])
+        shapes = _kept_of(stack, statements)
+        _choose(stack, audit_sql_form="none")
+        nothing = _kept_of(stack, statements)
+    finally:
+        _choose(stack, audit_sql_form="redacted")
+    texts = _kept_of(stack, statements)
+    _choose(stack, redaction_patterns=[])
+    assert [len(kept) for kept in (shapes, nothing, texts)] == [4, 4, 4]
+
+    assert {record["sql_form"] for record in shapes} == {"fingerprint"}
+    shown = json.dumps([[r["sql"], r["parameters"], r["error_reason"], r["verdicts"]] for r in shapes])
+    assert not [value for value in raw if value in shown]
+    digest = shapes[1]["sql"].split("<string:")[1][:16]
+    assert f"<string:{digest}>" in shapes[0]["sql"], "equal literals are found by their keyed digest"
+    assert shapes[2]["parameters"] == [f"<parameter:{digest}>"]
+    assert "sales . customers" in shapes[2]["sql"]
+
+    assert {(r["sql"], r["sql_form"], tuple(r["parameters"])) for r in nothing} == {("", "none", ())}
+    assert nothing[2]["tables"] == ["sales.customers"]
+    assert "[REDACTED:PATIENT]" in texts[0]["sql"]
+    assert "MRN-123456" not in json.dumps(texts)
+    digests = {kept[2]["fingerprint"] for kept in (shapes, texts)}
+    assert len(digests) == 2, "no plain hash of a text whose values are not kept"
+
+
+def _denied(stack: Stack, key: str, sql: str, tag: str) -> tuple[list[str], dict[str, tuple[str, str]]]:
+    """Tables and verdicts (policy -> effect, reason) in the record of a statement that is refused."""
+    with stack.connect(stack.keys[key]) as connection, pytest.raises(psycopg.Error):
+        connection.execute(sql.encode()).fetchall()
+    (record,) = _find(stack, text=tag)
+    assert record["status"] == "denied"
+    assert all(verdict["reason"] for verdict in record["verdicts"])
+    return record["tables"], {v["policy"]: (v["effect"], v.get("table", "")) for v in record["verdicts"]}
+
+
+def test_w5_4_a_denied_statement_holds_its_tables_and_every_verdict(stack: Stack) -> None:
+    join = "SELECT 1 AS {} FROM sales.customers c JOIN {} s USING (id)"
+    tables, verdicts = _denied(stack, "bot", join.format("tag_condition", "sales.salaries"), "tag_condition")
+    assert sorted(tables) == ["sales.customers", "sales.salaries"]
+    assert verdicts["no-agents-on-salaries"] == ("denied", "sales.salaries")
+    assert verdicts["ssn"] == ("applied", "sales.customers")
+    assert verdicts["role"][0] == verdicts["scope"][0] == verdicts["organization_wall"][0] == "allowed"
+    assert verdicts["permission_denied"][0] == "denied"
+
+    tables, verdicts = _denied(stack, "narrow", join.format("tag_narrow", "sales.plans"), "tag_narrow")
+    assert sorted(tables) == ["sales.customers", "sales.plans"]
+    assert verdicts["allowed_tables"] == ("denied", "sales.plans")
+    assert verdicts["role"][0] == "allowed"
+
+    tables, verdicts = _denied(stack, "ana", join.format("tag_foreign", "other.secrets"), "tag_foreign")
+    assert tables == ["sales.customers"], "another organization's table is named nowhere but in the text"
+    assert verdicts["table_unknown"][0] == "denied"
 
 
 def test_w5_1_denied_and_failed_statements_are_audited_too(stack: Stack) -> None:

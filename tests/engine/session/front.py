@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.admission import Admission
+from engine.audit.texts import audit_texts
 from engine.authenticate import Authenticator
 from engine.control_link import ControlLinkFailed, RulebookAnswer
 from engine.encoder.types import ResultColumn
@@ -343,7 +344,7 @@ async def front(
         admission=Admission(queries or QueryLimits()),
         metrics=NodeMetrics(),
         clock=clock,
-        redact=lambda text: text,
+        texts=audit_texts(),
         parameter_oid=lambda kind: {"": 0, "INTEGER": INT4}[kind],
         limits=limits,
         environment="production",
