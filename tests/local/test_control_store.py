@@ -216,7 +216,9 @@ def test_a_file_of_version_1_is_brought_to_the_present_with_everything_in_it(tmp
     store = SqliteControlStore(path)
     try:
         with store.read() as reader:
-            assert reader.find_unique(UserRecord, "", user.unique) == user, "addresses are an organization's own since 3"
+            assert reader.find_unique(UserRecord, "", user.unique) == user, (
+                "addresses are an organization's own since 3"
+            )
         assert count_and_head(store) == (2, 2)
         with store.read() as reader:
             assert reader.version("production") == 2
