@@ -7,8 +7,6 @@ admits those buckets and ours is all the way out there is.
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -19,15 +17,11 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from cdk_app.boot import paths
+from cdk_app.image_component import component_document
 from cdk_app.keys import KeyRing
 from cdk_app.settings import Deployment
 from cdk_app.software import Software
 
-PACKAGES = ("cryptsetup", "device-mapper", "e2fsprogs", "python3.11", "python3.11-pip", "unzip")
-"""Of Amazon Linux 2023; whatever else a node runs comes from the locked wheels."""
-PREFIX = str(paths.PYTHON.parents[1])
-WORK = "/var/tmp/hatidata"  # noqa: S108  on a builder that nobody else is on
 BUILDER_TYPE = "m8g.large"
 
 
@@ -245,9 +239,7 @@ class ImageStack(cdk.Stack):
         source = f"s3://{self._asset.s3_bucket_name}/{self._asset.s3_object_key}"
         document = component_document(source)
         # A recipe never changes; what changes gets another name, and with it another image and an instance refresh.
-        edition = hashlib.sha256((json.dumps(PACKAGES) + self._asset.asset_hash + _STEPS_EDITION).encode()).hexdigest()[
-            :12
-        ]
+        edition = hashlib.sha256((self._asset.asset_hash + _STEPS_EDITION).encode()).hexdigest()[:12]
         component = imagebuilder.CfnComponent(
             self,
             "Component",
@@ -295,62 +287,6 @@ class ImageStack(cdk.Stack):
                 )
             ],
         )
-
-
-def component_document(source: str) -> str:
-    """What is done to a plain Amazon Linux to make a node of it (Image Builder component schema 1.0), as JSON text."""
-
-    def run(name: str, *commands: str) -> dict[str, Any]:
-        return {"name": name, "action": "ExecuteBash", "inputs": {"commands": ["set -euo pipefail", *commands]}}
-
-    document = {
-        "name": "hatidata-node",
-        "schemaVersion": 1.0,
-        "phases": [
-            {
-                "name": "build",
-                "steps": [
-                    {
-                        "name": "Fetch",
-                        "action": "S3Download",
-                        "inputs": [{"source": source, "destination": f"{WORK}.zip"}],
-                    },
-                    run("Packages", f"dnf install --assumeyes {' '.join(PACKAGES)}"),
-                    run(
-                        "Software",
-                        f"rm -rf {WORK} && unzip -q {WORK}.zip -d {WORK}",
-                        f"python3.11 -m venv {PREFIX}",
-                        f"{PREFIX}/bin/python -m pip install --no-index --find-links {WORK}/wheels"
-                        f" --require-hashes --requirement {WORK}/node.lock",
-                        f"cp -r {WORK}/rooms/. {PREFIX}/lib/python3.11/site-packages/",
-                        f"{PREFIX}/bin/python -m pip uninstall --yes pip setuptools",
-                        f"{PREFIX}/bin/python -I -m cdk_app.boot install",
-                        "systemd-sysusers && systemd-tmpfiles --create",
-                    ),
-                    run(
-                        "Harden",
-                        "systemctl disable --now sshd.service || true",
-                        "systemctl enable amazon-ssm-agent.service",
-                        "systemctl mask --now ec2-instance-connect.service || true",
-                        f"rm -rf {WORK} {WORK}.zip",
-                        "dnf clean all && rm -f /etc/yum.repos.d/*.repo",
-                    ),
-                ],
-            },
-            {
-                "name": "validate",
-                "steps": [
-                    run(
-                        "Whole",
-                        f"{PREFIX}/bin/python -I -c 'import duckdb, engine.node, cdk_app.boot.cache_volume'",
-                        "cryptsetup --version",
-                        f"systemctl is-enabled {paths.CACHE_UNIT} {paths.ENGINE_UNIT} amazon-ssm-agent.service",
-                    )
-                ],
-            },
-        ],
-    }
-    return json.dumps(document, indent=1)
 
 
 _STEPS_EDITION = hashlib.sha256(component_document("").encode()).hexdigest()

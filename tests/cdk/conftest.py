@@ -63,7 +63,7 @@ def _toml(settings: dict[str, dict[str, Any]]) -> str:
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a variant's assembly, synthesized by whichever worker asks first."""
-    base = Path(os.environ.get("KEEP") or tmp_path_factory.getbasetemp())
+    base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cdk"
     shared.mkdir(exist_ok=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cdk_app.boot import paths
-from cdk_app.node_files import node_settings
+from cdk_app.node_settings import node_settings
 from cdk_app.settings import Deployment
 from engine.settings import AwsNodeSettings
 from tests.cdk.cloud import ACCOUNT, Cloud

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cdk_app.acknowledged import ACKNOWLEDGED
-from cdk_app.review import RULES
 from tests.cdk.cloud import OFFENDING
+from tests.cdk.conftest import ROOT
+
+RULES = ROOT / "cdk_app" / "rules"
 
 _PACKS = {"AwsSolutions", "HIPAA.Security", "NIST.800.53.R5", "PCI.DSS.321"}
 

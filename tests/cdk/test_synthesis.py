@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cdk_app.__main__ import EXAMPLE, context
-from cdk_app.image import component_document
+from cdk_app.image_component import component_document
 from cdk_app.settings import read_deployment
 from cdk_app.software import FUNCTION_ROOMS, FUNCTIONS_LOCK, NODE_LOCK, NODE_ROOMS, software, stage_rooms
 from cdk_app.staff import Employee, staff_of
@@ -36,11 +36,12 @@ runpy.run_module("cdk_app", run_name="__main__")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_make_synth_works_offline_without_credentials_in_under_a_minute_and_alike_twice(tmp_path: Path) -> None:
     if not all(shelf.filled for shelf in shelves()):
         pytest.skip("`make wheels` has not been run")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path), "HATIDATA_DEPLOYMENT": ""}
+    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HATIDATA_DEPLOYMENT": ""}
     seen = []
     for number in range(2):
         out = tmp_path / str(number)

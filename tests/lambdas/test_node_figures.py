@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cdk_app.watch import FIGURES
+from cdk_app.figures import FIGURES
 from lambdas.figures import metrics_line
 from lambdas.node_figures.settings import METRICS, NodeFiguresSettings
 from lambdas.node_figures.task import Told, read_figures
