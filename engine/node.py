@@ -17,6 +17,7 @@ from engine.audit import AuditSettings, QueryAudit
 from engine.audit.texts import audit_texts
 from engine.authenticate import Authenticator
 from engine.cache.block_cache import BlockCache, CacheSettings
+from engine.cache.cache_socket import CacheSocket
 from engine.cache.encrypted_volume import encrypted_volume
 from engine.cache.object_store import ObjectStore
 from engine.catalog.lake import Lake
@@ -115,6 +116,7 @@ class Node:
         )
         self.lake = Lake(store, self._executor)
         self._executor.lake = self.lake
+        self._cache_socket = CacheSocket(own, self._cache, self.lake)
         self.audit = QueryAudit(
             AuditSettings(own / "spool", self.name, ship_age_s=settings.audit_ship_s), audit_store, clock
         )
@@ -180,6 +182,7 @@ class Node:
             await self._started_with(self._cache.start(), self._cache.stop)
             await self._started_with(self._executor.start(), self._executor.stop)
             await self._started_with(self.lake.start(), self.lake.stop)
+            await self._started_with(self._cache_socket.start(), self._cache_socket.stop)
             await self._started_with(self.keeper.start(), self._stop_keeper)
             await self.keeper.settled()
             self._in_background(self._report())
