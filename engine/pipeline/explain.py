@@ -14,12 +14,12 @@ from engine.pipeline.splice import Segments
 from engine.pipeline.text_gate import Token, scan
 from governance.audit_record import PolicyVerdict
 from governance.errors import NotFound, PermissionRefused, Refusal, SyntaxRefused
+from governance.permissions import reaches_all
 from governance.policies import SHARED
 from governance.policy_versions import Drafted
 from governance.principals import Principal
-from governance.roles import Role
 from governance.rulebook import Key, Rulebook
-from governance.scopes import BUNDLES, Scope
+from governance.scopes import BUNDLES
 from governance.sql_literals import identifier, text_literal
 
 _COLUMNS = ("section", "policy", "kind", "table", "column", "effect", "reason", "detail")
@@ -37,6 +37,8 @@ class Request:
     manager: bool
     drafted: Drafted | None = None
     """Under which draft; None: under the law in force."""
+    everywhere: bool = False
+    """Whether whoever asks administers every organization."""
 
 
 def is_explain_policy(text: str) -> bool:
@@ -103,29 +105,35 @@ def read(text: str, principal: Principal, rulebook: Rulebook, drafted: Drafted |
         drafted = None
     if at >= len(tokens):
         raise SyntaxRefused("A statement is expected after EXPLAIN POLICY.")
-    return Request(text[tokens[at].start :], subject, about, manager, drafted)
+    return Request(text[tokens[at].start :], subject, about, manager, drafted, _everywhere(principal))
+
+
+def _everywhere(principal: Principal) -> bool:
+    return reaches_all(principal.role, principal.scopes, operator=principal.operator)
 
 
 def _reaches(principal: Principal, drafted: Drafted) -> bool:
     """Whether every policy of the draft is the principal's to administer, as the control plane judges it."""
-    everything = principal.operator and principal.role is Role.OWNER and Scope.ORGS_MANAGE in principal.scopes
     mine = {principal.organization, SHARED} if principal.operator else {principal.organization}
-    return everything or drafted.organizations <= mine
+    return _everywhere(principal) or drafted.organizations <= mine
 
 
 def _subject(kind: str, wanted: str, principal: Principal, rulebook: Rulebook) -> Principal:
-    found: Principal | None = None
+    """Names are unique in an organization only: one's own go first, others' are for who administers them all."""
+    subjects: Iterable[Principal | None]
     if kind == "key":
-        key = next((k for k in rulebook.keys if wanted in (k.id, k.name)), None)
-        found = rulebook.principal(key, source_ip=principal.source_ip) if key else None
+        keys = (k for k in rulebook.keys if wanted in (k.id, k.name))
+        subjects = (rulebook.principal(key, source_ip=principal.source_ip) for key in keys)
     else:
-        user = next((u for u in rulebook.users if wanted in (u.id, u.email)), None)
-        if user is not None:
-            key = Key("explain", "explain", "", "", user.id, BUNDLES["read_only"])
-            found = rulebook.principal(key, source_ip=principal.source_ip)
-    if found is None or (found.organization != principal.organization and not principal.operator):
+        users = (u for u in rulebook.users if wanted in (u.id, u.email))
+        explained = (Key("explain", "explain", "", "", user.id, BUNDLES["read_only"]) for user in users)
+        subjects = (rulebook.principal(key, source_ip=principal.source_ip) for key in explained)
+    found = [s for s in subjects if s is not None]
+    mine = [s for s in found if s.organization == principal.organization]
+    reached = mine or (found if _everywhere(principal) else [])
+    if not reached:
         raise NotFound(f"There is no such {kind}.")
-    return found
+    return reached[0]
 
 
 def plain_explain(text: str, tokens: tuple[Token, ...], principal: Principal) -> tuple[str, str, tuple[Token, ...]]:
@@ -172,11 +180,11 @@ def report(
     refusal: Refusal | None,
     *,
     manager: bool,
-    operator: bool,
+    everywhere: bool,
 ) -> str:
     """The answer as a SELECT over VALUES of text literals; filters and the governed SQL for managers only.
 
-    A refusal's inner reason tells whether a foreign table exists, so only a manager of the operator's is told it.
+    A refusal's inner reason tells whether a foreign table exists, so who administers all is told it, nobody else.
     """
     rows: list[tuple[str, ...]] = [
         ("verdict", v.policy, v.kind, v.table, v.column, v.effect, v.reason if manager else "", "") for v in verdicts
@@ -190,7 +198,7 @@ def report(
             for column, mask in table.masks.items()
         ]
     if refusal is not None:
-        reason = refusal.reason if manager and operator else refusal.message
+        reason = refusal.reason if manager and everywhere else refusal.message
         rows.append(("refusal", "", refusal.code, "", "", "denied", reason, refusal.advice))
     if manager and segments:
         sql = "".join(s if isinstance(s, str) else identifier(str(s)) for s in segments)

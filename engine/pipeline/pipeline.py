@@ -389,7 +389,7 @@ class Pipeline:
             plan.segments if plan else (),
             refusal,
             manager=request.manager,
-            operator=principal.operator,
+            everywhere=request.everywhere,
         )
         return mint(
             segments=(table,),

@@ -552,11 +552,11 @@ def test_result_checks_name_plainly_selected_masked_columns(lab: Lab) -> None:
     assert lab.govern("SELECT id AS ssn, ssn FROM sales.c", principal(), rules).masked_values == ()
 
 
-def test_h14_explain_policy_tells_only_the_operator_that_a_foreign_table_exists(lab: Lab) -> None:
+def test_h14_explain_policy_tells_only_the_operators_owner_that_a_foreign_table_exists(lab: Lab) -> None:
     text = "EXPLAIN POLICY SELECT * FROM {}"
     told = {}
-    for organization in ("1", "2"):
-        manager = principal(Role.ADMIN, organization, scopes=BUNDLES["admin"], operator=organization == "1")
+    owner = principal(Role.OWNER, "1", scopes=OWNER_SCOPES, operator=True)
+    for organization, manager in (("1", owner), ("2", principal(Role.ADMIN, "2", scopes=BUNDLES["admin"]))):
         foreign = "globex.secret" if organization == "1" else "acme.secret"
         told[organization] = [
             repr(rows(lab, text.format(name), manager)).replace(name, "T") for name in (foreign, foreign + "s")
