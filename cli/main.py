@@ -10,6 +10,7 @@ import typer
 from cli import (
     access,
     admin_audit,
+    audit_literal,
     audit_proof,
     backup,
     cache,
@@ -62,6 +63,7 @@ app.add_typer(encryption_keys.app, name="encryption-keys")
 app.add_typer(policies.app, name="policies")
 app.add_typer(views.app, name="views")
 audit_proof.add_to(admin_audit.app)
+audit_literal.add_to(admin_audit.app)
 app.add_typer(admin_audit.app, name="audit")
 app.add_typer(cache.app, name="cache")
 app.add_typer(cloud.app, name="aws")

@@ -197,11 +197,11 @@ class Stack:
 COMMAND = (sys.executable, "-m", "cli.main")
 
 
-def hatidata(*arguments: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
-    """Run the `hatidata` command as a user does; never raises for its exit code."""
+def hatidata(*arguments: str, env: Mapping[str, str] = {}, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the `hatidata` command as a user does, `given` on its standard input; never raises for its exit code."""
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=VERB_TIMEOUT_S, cwd=PROJECT,
-        env=_environment(env), stdin=subprocess.DEVNULL, check=False,
+        env=_environment(env), input=given, check=False,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.engine.audit.records import files, lines
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import Stack, hatidata, running_stack
 
 STATE = {
     "version": 1,
@@ -168,6 +168,8 @@ def test_h13_what_is_kept_of_sql_is_the_environments_choice(stack: Stack) -> Non
     assert not [value for value in raw if value in shown]
     digest = shapes[1]["sql"].split("<string:")[1][:16]
     assert f"<string:{digest}>" in shapes[0]["sql"], "equal literals are found by their keyed digest"
+    told = hatidata("audit", "literal", "--home", str(stack.home), given="123-45\n")
+    assert told.stdout.strip() == digest
     assert shapes[2]["parameters"] == [f"<parameter:{digest}>"]
     assert "sales . customers" in shapes[2]["sql"]
 
