@@ -105,12 +105,16 @@ def _check_select(select: Node, name: str, size: int, survey: Survey, shown: Tab
         raise _refuse(name, size, "only " + ", ".join(sorted(FIGURES - {"count_star"})) + " are accepted")
     if any(argument["class"] not in _PLAIN for c in aggregates for argument in c.get("children", ())):
         raise _refuse(name, size, "aggregates take plain columns")
+    if any(c.get("order_bys", {}).get("orders") for c in aggregates):
+        raise _refuse(name, size, "aggregates take no ORDER BY")
     if any(key["class"] not in _PLAIN for key in grouped):
         raise _refuse(name, size, "groups are made by plain columns")
     for item in select.get("select_list", ()):
         if item["class"] not in _PLAIN and not _over_groups(item):
             raise _refuse(name, size, "what is shown is a column of the group or a figure over it")
     where = select.get("where_clause")
+    if _holds_query(where):  # what stands in it may fail on a single row
+        raise _refuse(name, size, "WHERE takes no sub-queries")
     if where and not cannot_fail(where, survey, [shown]):
         raise _refuse(name, size, "WHERE holds something that may fail on a row")
 
@@ -122,6 +126,12 @@ def _over_groups(node: Node) -> bool:
     if node["class"] in ("COLUMN_REF", "STAR", "SUBQUERY", "LAMBDA", "POSITIONAL_REFERENCE"):
         return False
     return all(_over_groups(child) for child in children(node))
+
+
+def _holds_query(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        return node.get("class") == "SUBQUERY" or any(map(_holds_query, node.values()))
+    return isinstance(node, list) and any(map(_holds_query, node))
 
 
 def _calls(node: Any) -> list[Mapping[str, Any]]:
