@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import data, governed, measures, pipeline
+from benchmarks import cache_traces, data, governed, measures, pipeline
 from benchmarks.measures import Runs, Server
 from benchmarks.replay import recorded, replaying
 from benchmarks.report import Report, machine, record
@@ -21,7 +21,7 @@ from benchmarks.wire import Client, Door
 from tests.support import postgres15
 from tests.support.stack import running_stack
 
-PARTS = ("pipeline", "latency", "sessions", "drain", "memory")
+PARTS = ("pipeline", "cache", "latency", "sessions", "drain", "memory")
 IDLE_SESSIONS = 2000
 FOLDER = Path(__file__).resolve().parents[1] / ".bench"
 NODE, POSTGRES, FLOOR = "HatiData", "PostgreSQL 15", "replay floor"
@@ -126,6 +126,14 @@ def governed_costs(report: Report, lake: Path) -> None:
     report.add("redaction of a statement of 1 kB, median CPU", governed.redaction_us(), "us", 20)
 
 
+def eviction(report: Report) -> None:
+    """What the block cache misses at a tenth of the blocks, against plain LRU."""
+    for name, ratios in cache_traces.measure().items():
+        missed = (1 - ratios["ours"]) / (1 - ratios["LRU"])
+        detail = "hit ratios: " + ", ".join(f"{policy} {ratio:.3f}" for policy, ratio in ratios.items())
+        report.add(f"cache misses against plain LRU, {name}", missed, "x", 1.0, detail)
+
+
 def memory_growth(report: Report, ours: Server) -> None:
     """Ten million rows streaming."""
     found = measures.streaming_memory(ours, "ten")
@@ -154,7 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
     if "pipeline" in parts:
         pipeline_costs(report, lake)
         governed_costs(report, lake)
-    if parts - {"pipeline"}:
+    if "cache" in parts:
+        eviction(report)
+    if parts - {"pipeline", "cache"}:
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hd-bench-")))
             scratch.chmod(0o755)

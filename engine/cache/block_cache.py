@@ -129,7 +129,7 @@ class BlockCache:
             key = (stored.key, block)
             if (held := self._open.get(key)) is not None:
                 self._open.move_to_end(key)
-                self._index.touch(key)
+                self._index.touch(key, loop.time())
                 self._hits += 1
                 wanted.append(held)
             elif (pending := self._pending.get(key)) is not None:
@@ -179,7 +179,7 @@ class BlockCache:
                     absent.append(block)
                 else:
                     self._hits += 1
-                    self._index.touch(key)
+                    self._index.touch(key, loop.time())
                     self._settle(key, OpenBlock(descriptor, size, from_store=False), keep=True)
             for part in _runs(absent):
                 await self._fetch(stored, part)
@@ -206,7 +206,7 @@ class BlockCache:
         kept = True
         try:
             descriptor = await loop.run_in_executor(self._threads, self._volume.write, key, data)
-            self._index.add(key, self._volume.file_bytes(len(data)))
+            self._index.add(key, self._volume.file_bytes(len(data)), loop.time())
         except OSError:
             self._write_failures += 1
             kept = False
