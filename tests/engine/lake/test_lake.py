@@ -197,6 +197,18 @@ def test_iceberg_and_delta_are_listed_and_refused_with_advice(lake: Rig) -> None
         lake.ask("SELECT * FROM ", TableName("fmt", "delta"))
 
 
+def test_tables_without_rows_have_their_columns(lake: Rig) -> None:
+    lake.write("empty/t.parquet", "SELECT 1 AS i, 'x' AS t WHERE false")
+    lake.write("empty/some/1.parquet", "SELECT 1 AS i WHERE false")
+    lake.write("empty/some/2.parquet", "SELECT 2 AS i")
+    (lake.data / "empty/folder").mkdir()
+    lake.seen()
+    assert columns(lake, "empty.t") == [("i", "INTEGER"), ("t", "VARCHAR")]
+    assert lake.ask("SELECT * FROM ", TableName("empty", "t")).rows == []
+    assert lake.ask("SELECT i FROM ", TableName("empty", "some")).rows == [("2",)]
+    assert ("empty", "folder") not in lake.lake.tables()
+
+
 def test_two_hundred_files_in_one_table(lake: Rig) -> None:
     first = lake.write("many/t/0.parquet", "SELECT 1 AS i").read_bytes()
     for number in range(1, 200):
