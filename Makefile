@@ -48,7 +48,7 @@ LOCK_ARM64 := $(BIN)/python -m uv pip compile pyproject.toml -c requirements.loc
   --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 test-qemu: $(VENV)/.ready build/kernel/.ready ## a node's boot and end with real dm-crypt, on an emulated machine (Debian: qemu-system-x86 busybox-static kmod cryptsetup-bin dmsetup)
-	HATIDATA_TEST_KERNEL=$(CURDIR)/build/kernel $(BIN)/python -m pytest tests/boot/test_qemu.py tests/boot/test_qemu_units.py -m slow $(TEST_ARGS)
+	HATIDATA_TEST_KERNEL=$(CURDIR)/build/kernel $(BIN)/python -m pytest tests/boot/test_qemu.py -m slow $(TEST_ARGS)
 
 build/kernel/.ready: # a Debian kernel to boot, unpacked and not installed; 70 MB
 	mkdir -p build/kernel
