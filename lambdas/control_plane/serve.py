@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from governance.errors import BodyTooLarge, Refusal, TooManyRequests
+from governance.errors import BodyTooLarge, Refusal, StoreUnavailable, TooManyRequests
 from lambdas.control_plane.answers import RequestTimedOut, error_answer
 from lambdas.control_plane.handler import Handler, make_handler
 from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUBJECT, new_request_id, waited
@@ -201,6 +201,9 @@ class _Door:
             )
         except Refusal as refusal:
             return _refused(refusal)
+        except Exception as error:  # a thread pool that is closing, say: the class to the log, its words to nobody
+            _LOG.warning("a request ended with %s", type(error).__name__)
+            return _refused(StoreUnavailable("The control plane is stopping.", advice="Try again in a moment."))
 
     async def _answer_or_wait(self, event: dict[str, Any], wait_s: float) -> dict[str, Any]:
         """The handler's answer; a 304 is held back until something changes or `wait_s` is over."""

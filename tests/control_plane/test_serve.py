@@ -100,7 +100,7 @@ def test_people_come_with_keys_and_nodes_with_certificates(tmp_path: Path) -> No
             assert (again.status_code, again.content) == (304, b"")
             assert (await node.get("/v1/whoami")).status_code == 401
             searched = await person.get("/v1/environments/production/audit/queries")
-            assert searched.json() == {"items": [], "next": None}
+            assert searched.json() == {"items": [], "next": None, "archived": []}
             assert (await person.get("/v1/users", params={"email": "olga@acme.example"})).json()["items"]
             assert (await person.get("/v1/users/olga%40acme.example")).status_code == 200
 
