@@ -19,8 +19,8 @@ from typing import Any
 
 from aiohttp import web
 
-from governance.errors import BodyTooLarge, Refusal, StoreUnavailable, TooManyRequests
-from lambdas.control_plane.answers import RequestTimedOut, error_answer
+from governance.errors import BodyTooLarge, Refusal, TooManyRequests
+from lambdas.control_plane.answers import InternalError, RequestTimedOut, error_answer
 from lambdas.control_plane.handler import Handler, make_handler
 from lambdas.control_plane.request import BODY_BYTES_MAX, CLIENT_CERTIFICATE_SUBJECT, new_request_id, waited
 from local.audit_search import AuditSearch
@@ -201,9 +201,13 @@ class _Door:
             )
         except Refusal as refusal:
             return _refused(refusal)
-        except Exception as error:  # a thread pool that is closing, say: the class to the log, its words to nobody
-            _LOG.warning("a request ended with %s", type(error).__name__)
-            return _refused(StoreUnavailable("The control plane is stopping.", advice="Try again in a moment."))
+        except Exception as error:  # threads that close, or a fault of the door: the log has its class, nobody its words
+            _LOG.error("a request ended at the door with %s", type(error).__name__)
+            return _refused(
+                InternalError(
+                    "The control plane could not take the request; it may be stopping.", advice="Try again in a moment."
+                )
+            )
 
     async def _answer_or_wait(self, event: dict[str, Any], wait_s: float) -> dict[str, Any]:
         """The handler's answer; a 304 is held back until something changes or `wait_s` is over."""
