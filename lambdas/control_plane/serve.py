@@ -201,7 +201,7 @@ class _Door:
             )
         except Refusal as refusal:
             return _refused(refusal)
-        except Exception as error:  # threads that close, or a fault of the door: the log has its class, nobody its words
+        except Exception as error:  # threads that close, or a fault of the door: the log has its class only
             _LOG.error("a request ended at the door with %s", type(error).__name__)
             return _refused(
                 InternalError(
