@@ -312,16 +312,6 @@ class QueryAudit:
         return self._shipper.lag_s if self._shipper else 0.0
 
     @property
-    def unshipped_objects(self) -> int:
-        """Objects made and not yet taken by the store."""
-        return self._shipper.parcels_waiting if self._shipper else 0
-
-    @property
-    def shipped_objects(self) -> int:
-        """Objects the store has taken since the start."""
-        return self._shipper.objects_shipped if self._shipper else 0
-
-    @property
     def ship_failures(self) -> int:
         """Tries the store refused since the start."""
         return self._shipper.ship_failures if self._shipper else 0

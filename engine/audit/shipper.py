@@ -60,7 +60,6 @@ class Shipper:
         self._putter = threading.Thread(target=self._put_loop, name="audit-shipper", daemon=True)
         self._carried = time.monotonic()
         self._waiting_since = time.monotonic()
-        self.objects_shipped = 0
         self.records_shipped = 0
         self.ship_failures = 0
         self.last_failure = ""
@@ -109,11 +108,6 @@ class Shipper:
                 if left <= 0 or self._abandoned.is_set():
                     return False
                 self._changed.wait(min(left, 0.05))
-
-    @property
-    def parcels_waiting(self) -> int:
-        """Objects laid down and not known to be stored."""
-        return len(self._parcels)
 
     @property
     def lag_s(self) -> float:
@@ -252,7 +246,6 @@ class Shipper:
             retry_s = RETRY_S_MIN
             with self._changed:
                 self._parcels.pop(0)
-                self.objects_shipped += 1
                 self._went_well()
                 self._waiting_since = time.monotonic()
                 self._account()

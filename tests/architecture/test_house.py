@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,10 @@ def _dependency_lists() -> str:
     text = (ROOT / "pyproject.toml").read_text()
     start, end = text.index("dependencies = ["), text.index("[project.scripts]")
     return "\n".join(line.split("#")[0] for line in text[start:end].splitlines())
+
+
+def test_the_wheel_holds_every_room_that_runs() -> None:
+    """`cli` imports the client: a wheel without it would install a command that cannot start."""
+    settings = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = set(settings["tool"]["importlinter"]["root_packages"]) - {"cdk_app"}
+    assert rooms <= set(settings["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
