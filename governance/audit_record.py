@@ -84,7 +84,7 @@ class QueryIntent:
     verdicts: tuple[PolicyVerdict, ...] = ()
     policy_version: int = 0
     fingerprint: str = ""
-    """SHA-256 of the governed SQL."""
+    """Keyed digest of the governed SQL (HMAC-SHA-256, hex): equal statements under equal law have equal ones."""
     parameters: tuple[str, ...] = ()
     """Redacted."""
     dialect: str = "duckdb"

@@ -75,7 +75,12 @@ QUERY_FIELDS = (
     Field("columns_masked", _TEXTS, "sensitive", "Columns shown masked, as schema.table.column."),
     Field("verdicts", {"type": "array", "items": _VERDICT}, "sensitive", "What each policy decided, and why."),
     Field("policy_version", _COUNT, "public", "Version of the law that was applied."),
-    Field("fingerprint", {"type": "string", "pattern": "^([0-9a-f]{64})?$"}, "public", "SHA-256 of the governed SQL."),
+    Field(
+        "fingerprint",
+        {"type": "string", "pattern": "^([0-9a-f]{64})?$"},
+        "public",
+        "Keyed digest of the governed SQL; empty without a key, a plain SHA-256 in records before 2026-11-22.",
+    ),
     Field("ended_at", _MOMENT, "public", "When it ended; for interrupted ones, when the node found them."),
     Field("status", {"enum": list(STATUSES)}, "public", "What became of it."),
     Field("rows_returned", _COUNT, "public", "Rows sent."),

@@ -53,10 +53,11 @@ class AuditTexts:
         return kept_parameter(text, self.form, self._key, self._redact)
 
     def digest(self, governed: str) -> str:
-        """What is kept of the governed SQL's SHA-256 (hex): where values are not kept, no hash to guess them by."""
-        if self.form is SqlForm.REDACTED or not governed:
-            return governed
-        return hmac.new(self._key, governed.encode(), hashlib.sha256).hexdigest() if self._key else ""
+        """What is kept of the governed SQL's SHA-256 (hex): keyed, for by a plain hash a text's values could be guessed.
+
+        Empty without a key. Records written before this was so hold the plain hash; both are 64 hex digits.
+        """
+        return hmac.new(self._key, governed.encode(), hashlib.sha256).hexdigest() if self._key and governed else ""
 
 
 def audit_texts(mask_key: bytes = b"") -> Callable[[AuditChoice], AuditTexts]:
