@@ -36,6 +36,10 @@ class Guards:
         """Whether a column of this name is to be guarded."""
         return self.everything or fold(column) in self.names
 
+    def touches(self, column: str) -> bool:
+        """Whether a column of this name is to be guarded or sealed."""
+        return self.covers(column) or self.seals(column)
+
     def seals(self, column: str) -> bool:
         """Whether a column of this name is to be sealed."""
         return self.all_sealed or fold(column) in self.sealed

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.pipeline import functions
 from engine.pipeline.prover import Prover
-from engine.pipeline.survey import Node, children
+from engine.pipeline.survey import Node, Survey, children
 from governance.sql_types import decimal_shape, is_integer
 from governance.tables import fold
 
@@ -27,36 +27,26 @@ _STEADY = frozenset(
 
 
 def fails_by_plan(tree: Node, prover: Prover) -> bool:
-    """Whether some expression below a join or in a sub-query may fail. `tree` is DuckDB's; conditions are not asked."""
-    root = tree["node"]
+    """Whether some expression below a join or in a sub-query may fail.
+
+    `tree` is DuckDB's, the one that the prover's survey is of; conditions are not asked.
+    """
     above = set()
-    node: Any = root
+    node: Any = tree["node"]
     while isinstance(node, dict) and node.get("type") == "SELECT_NODE":
         above.add(id(node))
         source = node.get("from_table") or {}
         node = source["subquery"]["node"] if source.get("type") == "SUBQUERY" else None
-    return any(not _steady(item, prover) for item in _below(root, above))
+    return any(not _steady(item, prover) for item in _below(prover.survey, above))
 
 
-def _below(root: Node, above: set[int]) -> Iterator[Node]:
-    """The expressions that are evaluated below the topmost SELECTs."""
-    stack: list[Any] = [root]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            kind = item.get("type")
-            if kind == "SELECT_NODE" and id(item) not in above:
-                yield from item.get("select_list", ())
-                yield from item.get("group_expressions", ())
-            elif kind == "EXPRESSION_LIST":
-                yield from (value for row in item["values"] for value in row)
-            elif kind == "TABLE_FUNCTION":
-                yield from item["function"].get("children", ())
-            elif kind == "PIVOT":
-                yield from item.get("aggregates", ())
-            stack.extend(value for value in item.values() if isinstance(value, dict | list))
+def _below(survey: Survey, above: set[int]) -> Iterator[Node]:
+    """The expressions that are evaluated below the topmost SELECTs, which are told by identity."""
+    for select in survey.selects:
+        if id(select) not in above:
+            yield from select.get("select_list", ())
+            yield from select.get("group_expressions", ())
+    yield from survey.fed
 
 
 def _steady(node: Node, prover: Prover) -> bool:

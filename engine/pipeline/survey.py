@@ -128,6 +128,8 @@ class Survey:
     casts: list[Node] = field(default_factory=list)
     parameters: list[str] = field(default_factory=list)
     selects: list[Node] = field(default_factory=list)
+    fed: list[Node] = field(default_factory=list)
+    """Expressions in FROM: rows of VALUES, arguments of table functions, aggregates of PIVOT."""
     conditions: list[Node] = field(default_factory=list)
     """Every WHERE, ON, HAVING, QUALIFY and FILTER expression: what the optimiser may push towards a table."""
     key_names: list[str] = field(default_factory=list)
@@ -335,6 +337,7 @@ class Surveyor:
         elif kind == "EXPRESSION_LIST":
             self._rename(node.get("expected_names", ()))
             for row in node["values"]:
+                self.survey.fed += row
                 for item in row:
                     self.expression(item, scope)
         elif kind == "PIVOT":
@@ -382,12 +385,14 @@ class Surveyor:
         self.survey.relation_names.add(fold(call["function_name"]))
         self.survey.opaque |= fold(call["function_name"]) not in ("range", "generate_series")
         self._call(call, table=True)
+        self.survey.fed += children(call)
         for child in children(call):
             self.expression(child, scope)
 
     def _pivot(self, node: Node, scope: Scope) -> None:
         self.table(node["source"], scope)
         before = len(self.survey.selects)
+        self.survey.fed += node.get("aggregates", ())
         for item in node.get("aggregates", ()):
             self.expression(item, scope)
         self._rename(node.get("unpivot_names", ()))

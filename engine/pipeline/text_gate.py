@@ -24,8 +24,8 @@ PREFIX_RUN_MAX = 24
 JOINS_MAX = 256
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\n\r\f\v]+)
-      | (?P<comment>--[^\n\r]*)
+    r"""[ \t\n\r\f\v]*+  # possessive: what follows the spaces is not tried again inside them
+      (?:(?P<comment>--[^\n\r]*)
       | (?P<block>/\*)
       | (?P<escape>[eE]'(?:[^'\\]|\\.|'')*')
       | (?P<string>(?:[xXbBnN])?'(?:[^']|'')*')
@@ -37,10 +37,11 @@ _TOKEN = re.compile(
       | (?P<bracket>[()\[\]{}])
       | (?P<end>;)
       | (?P<dot>\.(?!\d))
-      | (?P<op>::|:=|<>|!=|<=|>=|->>|->|=>|==|[^\s\w'"$;()\[\]{}])
+      | (?P<op>::|:=|<>|!=|<=|>=|->>|->|=>|==|[^\s\w'"$;()\[\]{}]))
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SPACES = " \t\n\r\f\v"
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 _UNICODE_ESCAPES = re.compile(r"[uU]&['\"]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -116,25 +117,27 @@ def scan(text: str) -> tuple[Token, ...]:
 
 
 def _raw(text: str) -> Iterator[Token]:
-    at = 0
-    while at < len(text):
+    at, end = 0, len(text.rstrip(_SPACES))
+    while at < end:
         match = _TOKEN.match(text, at)
         if match is None:
-            raise _refuse("A quote is left open, or this character may not stand here.", at)
-        kind, start, at = match.lastgroup or "", match.start(), match.end()
-        if kind == "tag":
-            kind = "dollar"
-        if kind == "space":
-            continue
+            raise _refuse("A quote is left open, or this character may not stand here.", _past_spaces(text, at))
+        kind = match.lastgroup or ""
+        start, at = match.span(kind)
         if kind == "block":
             at = _block_end(text, start)
             kind = "comment"
         elif kind == "dollar":
-            close = text.find(match.group(), at)
+            quote = text[start:at]
+            close = text.find(quote, at)
             if close < 0:
                 raise _refuse("A dollar quote is left open.", start)
-            at = close + len(match.group())
+            at = close + len(quote)
         yield Token(kind, text[start:at], start, at)
+
+
+def _past_spaces(text: str, at: int) -> int:
+    return len(text) - len(text[at:].lstrip(_SPACES))
 
 
 def _block_end(text: str, start: int) -> int:
