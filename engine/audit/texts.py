@@ -53,7 +53,7 @@ class AuditTexts:
         return kept_parameter(text, self.form, self._key, self._redact)
 
     def digest(self, governed: str) -> str:
-        """What is kept of the governed SQL's SHA-256 (hex): keyed, for by a plain hash a text's values could be guessed.
+        """What is kept of the governed SQL's SHA-256 (hex): keyed, for a plain hash lets a text's values be guessed.
 
         Empty without a key. Records written before this was so hold the plain hash; both are 64 hex digits.
         """
