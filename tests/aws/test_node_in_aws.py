@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import psycopg
 import pytest
 
 from aws.names import identity_key
@@ -24,73 +19,23 @@ from aws.node_identity import FILES, NodeIdentity, seal_identity
 from engine.settings import AwsNodeSettings, NodeSettings
 from local.signing import ensure_public_key
 from tests.support.aws import REGION, RunningAws, running_aws
-from tests.support.stack import PROJECT, Stack, running_control_plane
+from tests.support.aws_node import EngineProcess
+from tests.support.stack import Stack, running_control_plane
 
 DATA, AUDIT = "data-bucket", "audit-bucket"
 
 
 @dataclass
 class AwsNode:
-    """A process of `python -m engine`."""
+    """The engine over moto, and what it laid down there."""
 
     settings: AwsNodeSettings
     aws: RunningAws
     control: Stack
-    process: subprocess.Popen[str] | None = None
-    lines: list[str] = field(default_factory=list)
-    port: int = 0
-    pumping: threading.Thread | None = None
-
-    def run(self, *arguments: str) -> subprocess.Popen[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HATIDATA_", "PG"))}
-        return subprocess.Popen(
-            [sys.executable, "-m", "engine", *arguments],
-            env={**kept, **self.aws.environment, **self.settings.environment(), "HATIDATA_PORT": "0"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT,
-        )  # fmt: skip
-
-    def start(self) -> None:
-        self.process = self.run()
-        heard: queue.Queue[str] = queue.Queue()
-        self.pumping = threading.Thread(target=self._pump, args=(self.process, heard), daemon=True)
-        self.pumping.start()
-        deadline = time.monotonic() + 60
-        while True:
-            line = heard.get(timeout=max(0.01, deadline - time.monotonic()))
-            if "ready: clients on port" in line:
-                self.port = int(line.split("clients on port ")[1].split(",")[0])
-                return
-            assert line, "".join(self.lines)
-
-    def _pump(self, process: subprocess.Popen[str], heard: queue.Queue[str]) -> None:
-        for line in process.stdout or ():
-            self.lines.append(line)
-            heard.put(line)
-        heard.put("")
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        if self.process is None:
-            return 0
-        process, self.process = self.process, None
-        process.send_signal(number)
-        try:
-            return process.wait(60)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait(10)
-            if self.pumping is not None:
-                self.pumping.join(10)
-            if process.stdout is not None:
-                process.stdout.close()
+    engine: EngineProcess
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        dsn = (
-            f"host=localhost port={self.port} dbname=production user=u password={self.control.owner_key}"
-            f" sslmode=verify-full sslrootcert={self.control.ca} connect_timeout=20 gssencmode=disable"
-        )
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            return connection.execute(sql.encode()).fetchall()
+        return self.engine.query(self.control.owner_key, sql)
 
     def audited(self) -> list[dict[str, Any]]:
         """Records of queries in the audit bucket."""
@@ -131,10 +76,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsNode]:
             REGION, AUDIT, identity_key("production"), key,
         )  # fmt: skip
         aws.recording.rights.clear()
-        running = AwsNode(settings, aws, control)
-        running.start()
-        yield running
-        running.stop()
+        engine = EngineProcess({**aws.environment, **settings.environment()}, control.ca)
+        engine.start()
+        try:
+            yield AwsNode(settings, aws, control, engine)
+        finally:
+            engine.stop()
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
@@ -166,7 +113,7 @@ def test_w2_10_keys_lie_in_the_tls_folder_only_and_for_the_owner_only(node: AwsN
     secret = (node.control.home / "node" / "mask.key").read_bytes()
     for path in node.settings.node.home.rglob("*"):
         assert not path.is_file() or secret not in path.read_bytes()
-    assert "PRIVATE KEY" not in "".join(node.lines)
+    assert "PRIVATE KEY" not in "".join(node.engine.lines)
 
 
 def test_what_a_killed_node_left_is_shipped_by_ship_spool(node: AwsNode) -> None:
@@ -179,17 +126,17 @@ def test_what_a_killed_node_left_is_shipped_by_ship_spool(node: AwsNode) -> None
 
     node.aws.recording.before = refuse
     assert node.query("SELECT 42 AS left_behind")[0][0] == 42
-    node.stop(signal.SIGKILL)
+    node.engine.stop(signal.SIGKILL)
     assert not any("left_behind" in record.get("sql", "") for record in node.audited())
     away.set()
     node.aws.recording.before = lambda action: None
-    shipping = node.run("ship-spool")
+    shipping = node.engine.run("ship-spool")
     output = shipping.communicate(timeout=60)[0]
     assert shipping.returncode == 0, output
     records = node.audited()
     assert len(records) > before
     assert len([record for record in records if "left_behind" in record.get("sql", "")]) == 1
-    node.start()
+    node.engine.start()
 
 
 @pytest.mark.parametrize(
@@ -202,11 +149,8 @@ def test_what_a_killed_node_left_is_shipped_by_ship_spool(node: AwsNode) -> None
 def test_h5_a_node_that_lacks_something_says_so_and_does_not_start(
     node: AwsNode, change: dict[str, str], says: str
 ) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HATIDATA_", "PG"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "engine"], capture_output=True, text=True, timeout=60, cwd=PROJECT, check=False,
-        env={**kept, **node.aws.environment, **node.settings.environment(), "HATIDATA_PORT": "0", **change},
-    )  # fmt: skip
-    assert done.returncode == 78
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    process = node.engine.run(**change)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 78
+    assert says in output
+    assert "Traceback" not in output
