@@ -11,6 +11,7 @@ from engine import refusals
 from engine.authenticate import AGENT_FRAMEWORK, AGENT_ID, Identity
 from engine.refusals import Report, SessionRefused
 from engine.session_channel import Channel, ClientGone, IdleTooLong
+from engine.session_plans import Plans
 from engine.session_ports import Desk
 from engine.session_queries import Queries
 from engine.session_run import new_id, stamp
@@ -219,7 +220,7 @@ class Session:
     async def _audit_unreadable(self, queries: Queries, violation: ProtocolViolation) -> None:
         """A statement that is no text is audited as refused, without a byte of it."""
         with contextlib.suppress(Refusal):  # the client is refused in any case
-            await queries.audit_refused("", TextRefused(violation.message))
+            await queries.plans.audit_refused("", TextRefused(violation.message))
 
     async def _handle(self, state: SessionState, queries: Queries, message: frontend.Message) -> None:
         state.busy = True
@@ -289,7 +290,7 @@ class Session:
         if state is None or state.ending is not None:
             return
         try:
-            Queries(state).recheck()
+            Plans(state).recheck()
         except SessionEnded as end:
             self.end(end.report)
         except Refusal:

@@ -1,0 +1,75 @@
+"""Cursors: DECLARE makes a portal that FETCH and MOVE read, forward only."""
+
+from __future__ import annotations
+
+from engine.refusals import SessionRefused
+from engine.session_command_types import Declare, Fetch
+from engine.session_rows import Rows
+from engine.session_state import Portal
+from engine.wire import backend
+from engine.wire import sqlstate as s
+from governance.errors import SyntaxRefused
+
+
+class Cursors:
+    """The cursors of one session."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.state = rows.state
+        self.plans = rows.plans
+
+    async def declare(self, command: Declare) -> str:
+        """DECLARE: a portal that FETCH reads."""
+        state = self.state
+        if state.transaction == "I" and not state.implicit and not command.hold:
+            raise SessionRefused(s.NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks")
+        if command.scroll:
+            raise SessionRefused(
+                s.FEATURE_NOT_SUPPORTED, "Scrollable cursors are not supported.", advice="Declare it NO SCROLL."
+            )
+        plan = await self.plans.plan(command.query)
+        if plan.source is None or plan.source.copy is not None:
+            raise SyntaxRefused("DECLARE CURSOR takes a query")
+        if plan.parameter_oids:
+            raise SessionRefused(s.UNDEFINED_PARAMETER, "there is no parameter $1")
+        formats = (1,) if command.binary else ()
+        state.add_portal(Portal(command.name, plan, formats=formats, cursor=command))
+        return "DECLARE CURSOR"
+
+    async def open(self, cursor: Portal, formats: tuple[int, ...] = ()) -> None:
+        """Start a cursor's statement, unless it runs or is at its end."""
+        if cursor.run is None and not cursor.done and cursor.plan.source is not None:
+            cursor.formats = formats or cursor.formats
+            await self.rows.open(cursor)
+
+    async def fetch(self, portal: Portal, command: Fetch) -> None:
+        """FETCH and MOVE: forward over a cursor's rows, in the format the fetching portal asks for."""
+        state, channel = self.state, self.state.channel
+        cursor = state.portal(command.name)
+        count = command.count
+        if command.absolute and count is not None:
+            count -= cursor.position
+            if count < 0:
+                raise SessionRefused(s.OBJECT_STATE, "cursor can only scan forward")
+        skipped = 0
+        if command.absolute and count:
+            skipped, count = count - 1, 1
+        sent = 0
+        if count != 0 and not cursor.done:
+            if cursor.run is None:
+                await self.open(cursor, portal.formats)
+            elif portal.formats and tuple(portal.formats) != tuple(cursor.formats or (0,)):
+                raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A cursor keeps the format of its first FETCH.")
+            run = cursor.run
+            assert run is not None  # noqa: S101 - `open` set it
+            if skipped:
+                cursor.position += await self.rows.served(run, run.skip(skipped))
+            work = run.skip(count or 0) if command.move else run.pump(channel, count or 0)
+            sent = await self.rows.served(run, work)
+            cursor.position += sent
+            if run.exhausted:
+                cursor.done, cursor.run = True, None
+                await run.finish()
+        portal.done = True
+        channel.send(backend.command_complete(f"{'MOVE' if command.move else 'FETCH'} {sent}"))

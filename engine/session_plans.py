@@ -1,0 +1,166 @@
+"""What a statement's text comes to under the law in force: a plan, or a refusal that is audited before it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine import session_commands
+from engine.refusals import Report, SessionRefused
+from engine.session_command_types import Command, CopyOut, End, Savepoint
+from engine.session_ports import CatalogSession
+from engine.session_run import Run, Source
+from engine.session_settings import DIALECT, PARAMETERS
+from engine.session_state import TEXT_OID, Plan, SessionEnded, SessionState
+from engine.wire import sqlstate as s
+from governance.conditions import EXPORT, QUERY, turns_with_time
+from governance.errors import AuthenticationFailed, Refusal
+from governance.rulebook import Rulebook
+
+_ENDED = Report(
+    "FATAL",
+    s.ADMIN_SHUTDOWN,
+    "terminating connection: its key or user is no longer valid",
+    "Log in with a valid key.",
+    code="credential_ended",
+)
+
+
+class Plans:
+    """The plans of one session's statements."""
+
+    def __init__(self, state: SessionState) -> None:
+        self.state = state
+        self._turning: tuple[Rulebook | None, bool] = (None, False)
+
+    def recheck(self) -> None:
+        """The identity must still hold under the rulebook in force.
+
+        Raises:
+            SessionEnded: it does not.
+            RulebookUnavailable: nothing runs now.
+        """
+        state = self.state
+        try:
+            state.identity = state.desk.authenticator.recheck(state.identity)
+        except AuthenticationFailed:
+            raise SessionEnded(_ENDED) from None
+
+    async def judge(self, text: str, oids: Sequence[int] = (), dialect: str = "") -> Plan:
+        """One statement, as a plan; `dialect` is the one it was first read in, when it is judged again.
+
+        Raises:
+            Refusal: it is refused; not audited yet.
+            SessionEnded: the identity no longer holds.
+        """
+        command = session_commands.parse(text)
+        if self.state.transaction == "E" and not ends_transaction(command):
+            raise in_failed_transaction()
+        if command is not None and not isinstance(command, CopyOut):
+            return Plan(text, command=command)
+        self.recheck()
+        copy = command if isinstance(command, CopyOut) else None
+        version = self.state.version
+        source = await self.source(copy.query if copy else text, oids, dialect, export=copy is not None)
+        if source.governed is not None:
+            inferred = [parameter.type for parameter in source.governed.parameters]
+            types = [self.state.desk.parameter_oid(kind) for kind in inferred]
+        elif source.catalog is not None:
+            types = list(source.catalog.parameter_oids)
+        else:
+            types = []
+        count = max(len(types), len(oids))
+        types += [0] * (count - len(types))
+        given = [*oids, *([0] * (count - len(oids)))]
+        parameters = tuple(mine or theirs or TEXT_OID for mine, theirs in zip(given, types, strict=True))
+        return Plan(text, None, replace(source, text=text, copy=copy), parameters, version)
+
+    async def source(self, text: str, oids: Sequence[int], dialect: str, *, export: bool) -> Source:
+        """A query's source of rows: the catalog, or a governed statement."""
+        state, desk = self.state, self.state.desk
+        identity = state.identity
+        view = desk.view(identity.principal, identity.rulebook)
+        if desk.catalog.is_catalog_query(text):
+            info = CatalogSession(
+                identity.principal.email,
+                identity.principal.organization,
+                desk.environment,
+                state.process_id,
+                identity.principal.source_ip,
+                tuple((name, state.settings.get(name)) for name in PARAMETERS),
+            )
+            return Source(text, None, desk.catalog.plan(text, oids, view, info))
+        dialect = dialect or state.settings.get(DIALECT)
+        principal = identity.principal
+        if dialect != principal.dialect:
+            principal = replace(principal, dialect=dialect)
+        governed = await desk.pipeline.govern(
+            text,
+            principal,
+            view,
+            identity.rulebook,
+            actions=EXPORT if export else QUERY,
+            deadline_s=self.timeout_s,
+        )
+        return Source(text, governed, None, dialect=dialect)
+
+    async def plan(self, text: str, oids: Sequence[int] = (), dialect: str = "") -> Plan:
+        """As `judge`; a refusal is audited before it is told.
+
+        Raises:
+            Refusal: it is refused.
+        """
+        try:
+            return await self.judge(text, oids, dialect)
+        except Refusal as error:
+            await self.audit_refused(text, error)
+            raise
+
+    async def audit_refused(self, text: str, error: Refusal) -> None:
+        """Both halves of a refused statement's record.
+
+        Raises:
+            AuditUnavailable: the record cannot be kept.
+        """
+        state = self.state
+        await Run(state.desk, state.facts, state.identity, Source(text, None, None)).finish(error)
+
+    async def current(self, plan: Plan) -> Plan:
+        """`plan`, judged anew when what it was judged under is no longer in force.
+
+        Raises:
+            Refusal: it is refused now.
+            SessionEnded: the identity no longer holds.
+        """
+        self.recheck()
+        judged, now = plan.version, self.state.version
+        if judged[0] is not now[0] or judged[1] != now[1] or self._turns(self.state.identity.rulebook):
+            dialect = plan.source.dialect if plan.source else ""
+            return await self.plan(plan.text, plan.parameter_oids, dialect)
+        return plan
+
+    def _turns(self, rulebook: Rulebook) -> bool:
+        """Whether a statement must be judged anew whenever it starts, for the time of day decides."""
+        if self._turning[0] is not rulebook:
+            self._turning = (rulebook, turns_with_time(rulebook.policies))
+        return self._turning[1]
+
+    @property
+    def timeout_s(self) -> float:
+        """The session's statement timeout, never above the environment's."""
+        ceiling = self.state.identity.rulebook.limits.statement_timeout_s
+        own = self.state.settings.duration_s("statement_timeout")
+        return min(own, ceiling) if own else ceiling
+
+
+def ends_transaction(command: Command | None) -> bool:
+    """Whether the command may come in a failed transaction."""
+    return isinstance(command, End) or (isinstance(command, Savepoint) and command.action == "rollback")
+
+
+def in_failed_transaction() -> SessionRefused:
+    """25P02."""
+    return SessionRefused(
+        s.IN_FAILED_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )

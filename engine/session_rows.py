@@ -1,0 +1,176 @@
+"""Portals' rows: a statement opened, its rows sent on, whatever goes wrong brought to the run's outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import TypeVar
+
+from engine.encoder.types import ResultColumn
+from engine.refusals import SessionRefused
+from engine.session_command_types import Command, Fetch, SetParameters
+from engine.session_control import carry_out, local_rows
+from engine.session_plans import Plans
+from engine.session_run import Run
+from engine.session_state import Portal, SessionState
+from engine.wire import backend
+from engine.wire import sqlstate as s
+from engine.wire.backend import Field
+from governance.errors import DeadlineExceeded
+
+T = TypeVar("T")
+
+
+class Rows:
+    """The rows of one session's portals."""
+
+    def __init__(self, state: SessionState, plans: Plans) -> None:
+        self.state = state
+        self.plans = plans
+
+    def formats(self, portal: Portal) -> tuple[int, ...]:
+        """The formats a portal's rows come in; a FETCH that asks for none has its cursor's."""
+        if isinstance(portal.plan.command, Fetch) and not portal.formats:
+            return self.state.portal(portal.plan.command.name).formats
+        return portal.formats
+
+    async def fields(self, portal: Portal) -> tuple[Field, ...] | None:
+        """A portal's columns, without running it when it does not run yet; None when it has none."""
+        if portal.fields is not None:
+            return portal.fields
+        plan = portal.plan
+        if isinstance(plan.command, Fetch):
+            return None if plan.command.move else await self.fields(self.state.portal(plan.command.name))
+        if plan.command is not None and portal.cursor is None:
+            rows = local_rows(self.state, plan.command)
+            portal.local, portal.fields = rows, rows.fields if rows else None
+            return portal.fields
+        source = plan.source
+        if source is None or source.copy is not None:
+            return None
+        run = Run(self.state.desk, self.state.facts, self.state.identity, source)
+        oids = plan.parameter_oids
+        if source.governed is not None:
+            work: Awaitable[Sequence[ResultColumn]] = self.state.desk.executor.describe(source.governed, oids)
+        else:
+            assert source.catalog is not None  # noqa: S101 - a source has one of both
+            work = source.catalog.describe()
+        portal.fields = _fields(await self.served(run, work))
+        return portal.fields
+
+    async def open(self, portal: Portal) -> None:
+        """Start a portal's statement.
+
+        Raises:
+            Refusal: it may not run, or failed.
+        """
+        state = self.state
+        plan = portal.plan = await self.plans.current(portal.plan)
+        if plan.source is None:
+            raise SessionRefused(s.OBJECT_STATE, "The statement changed its kind.")
+        run = Run(state.desk, state.facts, state.identity, plan.source)
+        await self.served(
+            run, run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.get("TimeZone"))
+        )
+        portal.run = run
+        portal.fields = _fields(run.columns)
+
+    async def carry_out(self, portal: Portal, command: Command, rows_max: int) -> None:
+        """A session command: its rows, when it has some, and what it does."""
+        if not await self.local(portal, rows_max):
+            return
+        if portal.done:
+            raise SessionRefused(s.OBJECT_STATE, "portal cannot be run again")
+        portal.done = True
+        self.state.channel.send(backend.command_complete(await carry_out(self.state, command)))
+
+    async def advance(self, portal: Portal, rows_max: int) -> None:
+        """Rows of a query or COPY."""
+        channel = self.state.channel
+        if portal.done:
+            channel.send(backend.command_complete("SELECT 0"))
+            return
+        if portal.run is None:
+            await self.open(portal)
+        run, source = portal.run, portal.plan.source
+        assert run is not None and source is not None  # noqa: S101, PT018 - `open` set both
+        if source.copy is not None:
+            channel.send(backend.copy_out_response(source.copy.format == "binary", len(run.columns)))
+            rows_max = 0
+        sent = await self.served(run, run.pump(channel, rows_max))
+        if not run.exhausted and rows_max and sent >= rows_max:
+            channel.send(backend.PORTAL_SUSPENDED)
+            return
+        portal.done = True
+        portal.run = None
+        await run.finish()
+        if source.catalog is not None:
+            for name, value, local in source.catalog.setting_writes(portal.parameters):
+                await carry_out(self.state, SetParameters(((name, value),), local=local))
+        if source.copy is not None:
+            channel.send(backend.COPY_DONE)
+        channel.send(backend.command_complete(f"{'COPY' if source.copy else 'SELECT'} {sent}"))
+
+    async def local(self, portal: Portal, rows_max: int) -> bool:
+        """Rows of SHOW; whether all are sent now."""
+        await self.fields(portal)
+        if portal.local is None:
+            return True
+        rows = portal.local.rows[portal.position :]
+        if rows_max:
+            rows = rows[:rows_max]
+        for row in rows:
+            self.state.channel.send(backend.data_row(None if v is None else v.encode() for v in row))
+        portal.position += len(rows)
+        if rows_max and len(rows) == rows_max:
+            self.state.channel.send(backend.PORTAL_SUSPENDED)
+            return False
+        return True
+
+    async def served(self, run: Run, work: Awaitable[T]) -> T:
+        """Await a step of a run. Whatever goes wrong ends the run with its outcome; an interruption becomes 57014.
+
+        Raises:
+            Refusal: the step's error.
+        """
+        state = self.state
+        state.active = run
+        if state.interrupted:
+            work = _stopped(work, state.interrupted)
+        try:
+            return await work
+        except asyncio.CancelledError as error:
+            if not state.interrupted:
+                await run.finish(error)
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            told = _canceled(state.interrupted)
+            await run.finish(told, interrupted=state.interrupted)
+            raise told from None
+        except DeadlineExceeded as error:
+            told = _canceled(state.interrupted) if state.interrupted else error
+            await run.finish(told, interrupted=state.interrupted)
+            raise told from None
+        except BaseException as error:
+            await run.finish(error, interrupted=state.interrupted)
+            raise
+        finally:
+            state.active = None
+
+
+def _canceled(why: str) -> DeadlineExceeded:
+    words = {"user": "canceling statement due to user request", "client_gone": "the client is gone"}
+    return DeadlineExceeded(words.get(why, "canceling statement because the session ends"))
+
+
+async def _stopped(work: Awaitable[T], why: str) -> T:
+    """Instead of a step that was interrupted before it began."""
+    if isinstance(work, Coroutine):
+        work.close()
+    raise _canceled(why)
+
+
+def _fields(columns: Sequence[ResultColumn]) -> tuple[Field, ...]:
+    return tuple(Field(c.name, c.oid, c.size, c.typmod) for c in columns)
