@@ -14,42 +14,20 @@ from collections import Counter
 from ipaddress import ip_address, ip_network
 
 from engine import refusals
-from engine.refusals import Report
+from engine.hello import TurnedAway, before_tls
 from engine.session import SHUTDOWN, CancelAsked, Session
 from engine.session_channel import Channel, ClientGone
 from engine.session_ports import Desk
 from engine.session_run import stamp
 from engine.tls import ALPN
-from engine.wire import backend, proxy
-from engine.wire import sqlstate as s
-from engine.wire.client_hello import PROTOCOL_VERSION_ALERT, RECORD_HEAD_BYTES, offers_tls_1_3, record_length
-from engine.wire.startup import CancelRequest, GssEncRequest, SslRequest, StartupMessage, length_of, parse_startup
+from engine.wire.startup import CancelRequest
 from engine.wire.violations import ProtocolViolation
 from governance.audit_record import SessionEvent
 from governance.errors import Refusal, TooManyConnections
 from governance.rulebook import Rulebook
 
 _LOG = logging.getLogger("hatidata.node")
-_TLS_HANDSHAKE = 0x16
 _BACKLOG = 1024
-_HELLO_BYTES_MAX = 16 * 1024
-_HELLO_TRIES = 50
-
-PLAINTEXT = Report(
-    "FATAL",
-    s.INVALID_AUTHORIZATION,
-    "connections must use TLS 1.3",
-    "Connect with sslmode=require, or better sslmode=verify-full and the authority's certificate.",
-    code="plaintext_refused",
-)
-
-
-class _Refused(Exception):
-    """A connection that ends before it is a session; `code` is stable."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class Server:
@@ -199,7 +177,7 @@ class Server:
             if await self._greet(session):
                 opened()
                 await self._converse(session)
-        except _Refused as refused:
+        except TurnedAway as refused:
             self._desk.metrics.refused_connections.labels(refused.code).inc()
             if refused.code != "closed":
                 self._event("connection_refused", peer, refused.code)
@@ -221,10 +199,9 @@ class Server:
         limits = self._desk.limits
         try:
             async with asyncio.timeout(limits.handshake_timeout_s):
-                source, direct = await self._before_tls(client, peer)
-                await _only_tls13(client)
+                source, direct = await before_tls(client, peer, trusted=self._trusted(peer), cancel=self._cancel)
         except TimeoutError:
-            raise _Refused("handshake_timeout") from None
+            raise TurnedAway("handshake_timeout") from None
         channel = Channel(limits)
         transport, _ = await loop.connect_accepted_socket(
             lambda: channel, client, ssl=self._context,
@@ -233,45 +210,8 @@ class Server:
         secured = transport.get_extra_info("ssl_object")
         if direct and (secured is None or secured.selected_alpn_protocol() != ALPN):
             channel.abort()
-            raise _Refused("alpn_missing")
+            raise TurnedAway("alpn_missing")
         return channel, source
-
-    async def _before_tls(self, client: socket.socket, peer: str) -> tuple[str, bool]:
-        """PROXY header, encryption requests: the client's address, and whether TLS came without being asked for."""
-        source = peer
-        if self._trusted(peer):
-            source = await self._proxied(client, peer)
-        for _ in range(3):
-            first = await _peek(client)
-            if first == _TLS_HANDSHAKE:
-                return source, True
-            try:
-                head = await _read_exactly(client, 4)
-                startup = parse_startup(await _read_exactly(client, length_of(head)))
-            except ProtocolViolation as violation:
-                await _say(client, backend.error_response(refusals.report(violation).fields()))
-                raise _Refused("protocol_violation") from None
-            match startup:
-                case SslRequest():
-                    await _say(client, b"S")
-                    return source, False
-                case GssEncRequest():
-                    await _say(client, b"N")
-                case CancelRequest():
-                    self._cancel(startup)
-                    raise _Refused("closed")
-                case StartupMessage():
-                    await _say(client, backend.error_response(PLAINTEXT.fields()))
-                    raise _Refused("plaintext_refused")
-        raise _Refused("protocol_violation")
-
-    async def _proxied(self, client: socket.socket, peer: str) -> str:
-        try:
-            head = await _read_exactly(client, proxy.HEAD_BYTES)
-            rest = await _read_exactly(client, proxy.rest_length(head))
-            return proxy.source(head, rest) or peer
-        except ProtocolViolation:
-            raise _Refused("proxy_header") from None
 
     # ------------------------------------------------------------ after TLS
 
@@ -328,81 +268,3 @@ class Server:
                 event_id=str(uuid.uuid4()), at=stamp(self._desk.clock.now()), kind=kind, source_ip=source, detail=detail
             )
         )
-
-
-async def _readable(client: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(client, wake)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(client)
-
-
-async def _peek(client: socket.socket) -> int:
-    """The next byte, left where it is.
-
-    Raises:
-        _Refused: the client closed.
-    """
-    while True:
-        try:
-            data = client.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            await _readable(client)
-            continue
-        if not data:
-            raise _Refused("closed")
-        return data[0]
-
-
-async def _read_exactly(client: socket.socket, count: int) -> bytes:
-    """Exactly `count` bytes: what follows may be TLS and is not ours to take.
-
-    Raises:
-        _Refused: the client closed.
-    """
-    data = bytearray()
-    while len(data) < count:
-        try:
-            piece = client.recv(count - len(data))
-        except (BlockingIOError, InterruptedError):
-            await _readable(client)
-            continue
-        if not piece:
-            raise _Refused("closed")
-        data += piece
-    return bytes(data)
-
-
-async def _only_tls13(client: socket.socket) -> None:
-    """Tell a client that cannot speak TLS 1.3 so, in TLS's own words.
-
-    Raises:
-        _Refused: it cannot, or it closed.
-    """
-    await _peek(client)
-    head = client.recv(RECORD_HEAD_BYTES, socket.MSG_PEEK)
-    length = record_length(head)
-    for _ in range(_HELLO_TRIES):
-        record = client.recv(min(length, _HELLO_BYTES_MAX), socket.MSG_PEEK) if length else b""
-        if len(record) == length or len(record) >= _HELLO_BYTES_MAX:
-            break
-        await asyncio.sleep(0.01)  # the rest of the record is on its way; readiness says nothing of how much
-    else:
-        return
-    if length and not offers_tls_1_3(record):
-        await _say(client, PROTOCOL_VERSION_ALERT)
-        client.shutdown(socket.SHUT_WR)
-        client.recv(_HELLO_BYTES_MAX)
-        raise _Refused("tls_version")
-
-
-async def _say(client: socket.socket, data: bytes) -> None:
-    await asyncio.get_running_loop().sock_sendall(client, data)

@@ -129,3 +129,11 @@ Command = (
     | CopyOut
     | Nothing
 )
+
+
+FIRST_WORDS = frozenset({
+    "abort", "begin", "close", "commit", "copy", "deallocate", "declare", "discard", "end", "execute", "fetch",
+    "listen", "lock", "move", "notify", "prepare", "release", "reset", "rollback", "savepoint", "set", "show",
+    "start", "unlisten",
+})  # fmt: skip
+"""What a session command begins with; nothing else does."""

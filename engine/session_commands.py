@@ -10,10 +10,10 @@ import re
 
 from engine.refusals import SessionRefused
 from engine.session_command_types import (
+    FIRST_WORDS,
     Begin,
     CloseCursor,
     Command,
-    CopyOut,
     Deallocate,
     Declare,
     Discard,
@@ -25,37 +25,9 @@ from engine.session_command_types import (
     SetParameters,
     Show,
 )
-from engine.session_tokens import TokenReader, closing, first_word, unescape
+from engine.session_copy import CopyReader
+from engine.session_tokens import first_word
 from engine.wire import sqlstate as s
-
-_FIRST_WORDS = frozenset(
-    {
-        "execute",
-        "unlisten",
-        "end",
-        "deallocate",
-        "start",
-        "close",
-        "savepoint",
-        "declare",
-        "show",
-        "discard",
-        "prepare",
-        "move",
-        "begin",
-        "listen",
-        "lock",
-        "rollback",
-        "set",
-        "abort",
-        "copy",
-        "commit",
-        "notify",
-        "release",
-        "fetch",
-        "reset",
-    }
-)
 
 
 def parse(text: str) -> Command | None:
@@ -66,14 +38,12 @@ def parse(text: str) -> Command | None:
         SessionRefused: it is understood, and not offered here.
     """
     word = first_word(text)
-    if word not in _FIRST_WORDS:
+    if word not in FIRST_WORDS:
         return None
     return _Parser(text).command()
 
 
-class _Parser(TokenReader):
-    # ------------------------------------------------------------ commands
-
+class _Parser(CopyReader):
     def command(self) -> Command | None:
         word = self.take().keyword
         found: Command | None
@@ -231,18 +201,6 @@ class _Parser(TokenReader):
             values.append(self.value())
         return ", ".join(values)
 
-    def value(self) -> str:
-        token = self.take()
-        if token.kind == "string":
-            return token.text[1:-1].replace("''", "'")
-        if token.kind == "estring":
-            return unescape(token.text[2:-1])
-        if token.kind in ("word", "number"):
-            return token.text
-        if token.kind == "quoted":
-            return token.text if token.text == '"$user"' else token.text[1:-1].replace('""', '"')
-        raise self.error(token.start)
-
     def show(self) -> Show | None:
         """SHOW of a parameter; DuckDB's own SHOW (tables and the like) goes to the pipeline."""
         if self.peek().keyword in ("tables", "databases", "schemas"):
@@ -303,103 +261,6 @@ class _Parser(TokenReader):
         if token.kind != "number" or not re.fullmatch(r"[+-]?[0-9]{1,18}", token.text):
             raise self.error(token.start)
         return int(token.text)
-
-    # ------------------------------------------------------------ COPY
-
-    def copy(self) -> CopyOut:
-        query = self.copy_query()
-        direction = self.expect("to", "from")
-        if direction == "from":
-            raise SessionRefused(
-                s.READ_ONLY_TRANSACTION, "COPY FROM is not offered: tables are read-only.", reason="COPY FROM"
-            )
-        if self.peek().kind in ("string", "estring") or self.peek().keyword == "program":
-            raise SessionRefused(
-                s.INSUFFICIENT_PRIVILEGE, "COPY to a file or program is not allowed.", advice="Use COPY ... TO STDOUT."
-            )
-        self.expect("stdout")
-        self.accept("with")
-        options = self.copy_options()
-        kind = options.pop("format", "text")
-        return CopyOut(query, kind, tuple(sorted(options.items())))
-
-    def copy_query(self) -> str:
-        start = self.peek()
-        if not self.mark("("):
-            parts = [self.identifier()]
-            while self.mark("."):
-                parts.append(self.identifier())
-            columns = "*"
-            if self.mark("("):
-                names = [self.identifier()]
-                while self.mark(","):
-                    names.append(self.identifier())
-                if not self.mark(")"):
-                    raise self.error()
-                columns = ", ".join(names)
-            return f"SELECT {columns} FROM {'.'.join(parts)}"
-        end = closing(self.text, start.end)
-        self.ahead, self.at = None, end + 1
-        query = self.text[start.end : end].strip()
-        if first_word(query) in _FIRST_WORDS or not query:
-            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "COPY takes a query.")
-        return query
-
-    def identifier(self) -> str:
-        """An identifier, as written."""
-        token = self.take()
-        if token.kind not in ("word", "quoted"):
-            raise self.error(token.start)
-        return token.text
-
-    def copy_options(self) -> dict[str, str]:
-        options: dict[str, str] = {}
-        if self.mark("("):
-            while True:
-                self.copy_option(options, self.name())
-                if self.mark(")"):
-                    return options
-                if not self.mark(","):
-                    raise self.error()
-        while self.peek().kind == "word":
-            word = self.name()
-            if word in ("binary", "csv"):
-                options["format"] = word
-            elif word in ("delimiter", "null", "quote", "escape"):
-                self.accept("as")
-                options[word] = self.string()
-            elif word == "header":
-                options[word] = "on"
-            elif word == "force":
-                self.expect("quote")
-                self.copy_option(options, "force_quote")
-            else:
-                raise self.error()
-        return options
-
-    def copy_option(self, options: dict[str, str], name: str) -> None:
-        if name in options:
-            raise SessionRefused(s.SYNTAX_ERROR, "A COPY option is given twice.")
-        if name == "format":
-            value = self.string() if self.peek().kind in ("string", "estring") else self.name()
-            if value.lower() not in ("text", "csv", "binary"):
-                raise SessionRefused(s.INVALID_PARAMETER_VALUE, "COPY format not recognized")
-            options[name] = value.lower()
-        elif name == "header":
-            token = self.peek()
-            value = self.value().lower() if token.kind in ("word", "string", "number") else "on"
-            if value not in ("on", "off", "true", "false", "1", "0"):
-                raise self.error(token.start)
-            options[name] = "on" if value in ("on", "true", "1") else "off"
-        elif name in ("delimiter", "null", "quote", "escape"):
-            options[name] = self.string()
-        elif name == "encoding":
-            if self.string().lower().replace("-", "") != "utf8":
-                raise SessionRefused(s.INVALID_PARAMETER_VALUE, "Only UTF8 is offered.")
-        elif name == "force_quote" and self.mark("*"):
-            options[name] = "*"
-        else:
-            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A COPY option is not supported.")
 
 
 def _forward_only() -> SessionRefused:

@@ -150,6 +150,19 @@ class TokenReader:
             return unescape(token.text[2:-1])
         raise self.error(token.start)
 
+    def value(self) -> str:
+        """Take a value as SET takes one: a string, word, number or name. Raises SyntaxRefused."""
+        token = self.take()
+        if token.kind == "string":
+            return token.text[1:-1].replace("''", "'")
+        if token.kind == "estring":
+            return unescape(token.text[2:-1])
+        if token.kind in ("word", "number"):
+            return token.text
+        if token.kind == "quoted":
+            return token.text if token.text == '"$user"' else token.text[1:-1].replace('""', '"')
+        raise self.error(token.start)
+
     def finish(self) -> None:
         """Nothing but semicolons may follow. Raises SyntaxRefused."""
         while self.mark(";"):
