@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cached_property
 from ipaddress import ip_network
 from typing import Any
 
@@ -84,7 +85,7 @@ class Limits:
     """Grows when an administrator clears the caches; a node clears its own when it sees a new number."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rulebook:
     """Everything a node decides with."""
 
@@ -108,7 +109,7 @@ class Rulebook:
     audit: AuditChoice = AS_USUAL
     """What nodes keep of statements' texts."""
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """A digest of everything but the time of issue, quoted as HTTP wants it."""
         document = _plain(self)

@@ -19,8 +19,8 @@ from governance.tables import Table, TableName, fold
 _NAME_CHARS_MAX = 128
 
 
-def check_role(principal: Principal) -> tuple[PolicyVerdict, ...]:
-    """Role and scope admit queries.
+def check_role(principal: Principal, scopes: tuple[Scope, ...] = (Scope.QUERY_READ,)) -> tuple[PolicyVerdict, ...]:
+    """Role and scope admit queries; any of `scopes` is enough, the first that the key carries is the reason.
 
     Raises:
         PermissionRefused: they do not.
@@ -30,11 +30,12 @@ def check_role(principal: Principal) -> tuple[PolicyVerdict, ...]:
             f"The role {principal.role.value} may not query data.",
             advice="Use a key of another user; auditors read the audit through the control plane.",
         )
-    if Scope.QUERY_READ not in principal.scopes:
+    scope = next((scope for scope in scopes if scope in principal.scopes), None)
+    if scope is None:
         raise PermissionRefused("This key lacks the scope query:read.", advice="Create a key with the scope.")
     return (
         PolicyVerdict("role", "access", "allowed", f"role {principal.role.value} may query"),
-        PolicyVerdict("scope", "access", "allowed", "the key carries query:read"),
+        PolicyVerdict("scope", "access", "allowed", f"the key carries {scope.value}"),
     )
 
 

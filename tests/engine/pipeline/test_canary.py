@@ -13,7 +13,7 @@ def test_the_installed_duckdb_keeps_the_twins_alike() -> None:
 
 
 def test_it_sings_without_guard_and_barrier(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.pipeline.pipeline.guards_of", lambda survey, tables: Guards())
+    monkeypatch.setattr("engine.pipeline.planner.guards_of", lambda survey, tables: Guards())
     assert canary() != []
 
 

@@ -531,12 +531,11 @@ class _Liar:
 @pytest.mark.parametrize(
     "instead", ["SELECT x FROM shared.x", "SELECT 1", "SELECT x FROM shared.r, shared.r", "SELECT x  FROM shared.r"]
 )
-def test_parsers_that_disagree_refuse_and_are_counted(lab: Lab, instead: str) -> None:
+def test_parsers_that_disagree_refuse(lab: Lab, instead: str) -> None:
     pipeline = Pipeline(_Liar(instead))
     who, rules = principal(), book()
     with pytest.raises(errors.ParsersDisagree):
         pipeline.govern("SELECT x FROM shared.r", who, PrincipalCatalog(lab.lake, rules, who), rules)
-    assert pipeline.disagreements == 1
 
 
 def test_result_checks_name_plainly_selected_masked_columns(lab: Lab) -> None:

@@ -102,7 +102,7 @@ def test_no_throwing_expression_tells_in_any_place(
 def test_the_probes_would_tell_without_guard_and_barrier(
     labs: tuple[Lab, Lab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.pipeline.pipeline.guards_of", lambda survey, tables: Guards())
+    monkeypatch.setattr("engine.pipeline.planner.guards_of", lambda survey, tables: Guards())
     for lab in labs:
         monkeypatch.setattr(lab, "pipeline", Pipeline(PARSER))
     assert len(_leaks(labs, "where", THROWING)) >= 8
