@@ -1,0 +1,256 @@
+"""The stages of governing, from one text to its plan."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from engine.pipeline import explain
+from engine.pipeline.authorize import resolve
+from engine.pipeline.classify import check_calls
+from engine.pipeline.conjuncts import copies
+from engine.pipeline.guard import EVERYTHING, Guards, guards_of
+from engine.pipeline.headers import header_inserts
+from engine.pipeline.minimum_group import group_inserts
+from engine.pipeline.parameters import infer
+from engine.pipeline.plan import Asking, Facts, Plan
+from engine.pipeline.plan_facts import fails_by_plan
+from engine.pipeline.predicates import check_predicates
+from engine.pipeline.prover import Prover, columns_of
+from engine.pipeline.relation import SecuredTable, secure
+from engine.pipeline.result_checks import result_checks
+from engine.pipeline.second_parser import Parse, SecondParser, Tree
+from engine.pipeline.splice import Segments, Splice, source_of
+from engine.pipeline.survey import Survey, TableRef, survey_statement
+from engine.pipeline.text_gate import Token, scan
+from engine.pipeline.translate import translate
+from engine.pipeline.witness import agree
+from governance.audit_record import PolicyVerdict
+from governance.errors import PermissionRefused, ReadOnly, Refusal, StatementRefused, SyntaxRefused, TableUnknown
+from governance.policies import MaskFunction, View
+from governance.rulebook import Rulebook
+from governance.tables import Table, TableName, fold
+
+VIEW_DEPTH_MAX = 8
+TABLES_MAX = 256
+SECURED_MAX = 4096
+"""Secured tables that are kept: a principal meets the same ones in one statement after the other."""
+
+_LEADS = frozenset(
+    {"select", "with", "from", "values", "table", "(", "summarize", "describe", "desc", "pivot", "unpivot"}
+    | {"pivot_wider", "pivot_longer"}
+)
+_WRITES = frozenset(
+    {"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "CREATE", "CREATE_FUNC", "DROP", "ALTER", "COPY", "COPY_DATABASE"}
+    | {"EXPORT", "VACUUM", "ANALYZE"}
+)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One statement on its way, views below it included."""
+
+    asking: Asking
+    facts: Facts
+    secured: dict[tuple[str, str], SecuredTable] = field(default_factory=dict)
+    depth: int = 0
+    fails_by_plan: bool = False
+
+
+class Planner:
+    """Makes plans. Pure but for the secured tables it keeps."""
+
+    def __init__(self, parser: SecondParser) -> None:
+        """Plan with DuckDB's own `parser`."""
+        self._parser = parser
+        self._secured: OrderedDict[tuple[Facts, tuple[str, str]], SecuredTable] = OrderedDict()
+
+    def plan(self, text: str, asking: Asking, facts: Facts) -> Plan:
+        """The plan of one text; what was decided on the way is noted in `asking`.
+
+        Raises:
+            Refusal: of any class of `governance.errors`.
+        """
+        if asking.principal.dialect != "duckdb":
+            text = translate(text, asking.principal.dialect)
+        work = _Work(asking, facts)
+        text, tokens = _one_statement(text)
+        prefix, kind = "", ""
+        lead = tokens[0].text.lower()
+        if lead == "explain":
+            prefix, text, tokens = explain.plain_explain(text, tokens, asking.principal)
+            kind, lead = "explain", tokens[0].text.lower()
+        tree = self._parse(text, tokens, lead)
+        kind = kind or {"summarize": "summarize", "describe": "describe", "desc": "describe"}.get(lead, "select")
+        segments, survey, shown = self._statement(text, tokens, tree, work)
+        if kind == "explain":
+            explain.check_plan(work.secured.values(), asking.principal, asking.rulebook)
+        masks = [m for s in work.secured.values() for m in s.masks.values()]
+        if any(m.function is MaskFunction.HMAC for m in masks):
+            _check_key(asking.rulebook, kind)
+        if prefix:
+            segments = (prefix, *segments)
+        return Plan(
+            segments,
+            kind,
+            tuple(s.table.name for s in work.secured.values()),
+            infer(tree, survey, shown),
+            tuple(work.secured.values()),
+            tuple(asking.verdicts),
+            result_checks(tree, work.secured) if kind == "select" else (),
+            tuple(s.table.name for s in work.secured.values() if s.condition) if work.fails_by_plan else (),
+        )
+
+    def _parse(self, text: str, tokens: tuple[Token, ...], lead: str) -> Tree:
+        parse = self._parser.parse(text)
+        if parse.failed:
+            at = parse.failed_at
+            position = source_of(text, tokens).character(min(at, len(text.encode()))) + 1 if at is not None else None
+            raise SyntaxRefused("The statement does not parse.", position=position)
+        _check_kind(parse, lead)
+        if parse.tree is None:
+            raise StatementRefused(
+                "This form of statement is not accepted.", advice="docs/sql.md lists those that are."
+            )
+        return parse.tree
+
+    def _statement(
+        self, text: str, tokens: tuple[Token, ...], tree: Tree, work: _Work
+    ) -> tuple[Segments, Survey, list[Table]]:
+        """The governed pieces of one parsed statement, what it holds, and the tables as they are shown."""
+        asking = work.asking
+        source = source_of(text, tokens)
+        survey = survey_statement(tree)
+        if len(survey.tables) > TABLES_MAX:
+            raise StatementRefused(f"A statement reads at most {TABLES_MAX} tables.")
+        agree(text, survey.places, source.characters)
+        found = [_resolve(ref, work, source.character(ref.at) + 1) for ref in survey.tables]
+        views = any(isinstance(f, View) for f in found)
+        secured = [self._secure(f, work) if isinstance(f, Table) else None for f in found]
+        shown = [s.shown for s in secured if s is not None]
+        check_calls(survey, frozenset(fold(c.name) for t in shown for c in t.columns))
+        check_predicates(survey, secured, views=views)
+        inserts = group_inserts(source, survey, secured, asking.rulebook.policies, asking.principal)
+        filtered = views or work.depth > 0 or any(s is not None and s.condition for s in secured)
+        if filtered and survey.samples_by_vector:
+            raise StatementRefused(
+                "SYSTEM samples are not taken of tables with row filters.",
+                advice="Write TABLESAMPLE bernoulli(10%) or reservoir(100 ROWS).",
+            )
+        everything = views or work.depth > 0
+        guards = EVERYTHING if everything else (guards_of(survey, shown) if filtered else Guards())
+        if filtered and not work.fails_by_plan:
+            work.fails_by_plan = guards.barrier or fails_by_plan(tree, Prover(survey, columns_of(shown)))
+        inner = copies(survey, secured, guards)
+        relations = [
+            table.segments(guards, copy) if table is not None else self._view(item, work)
+            for item, table, copy in zip(found, secured, inner, strict=True)
+        ]
+        splice = Splice(source, survey, asking.catalog.environment)
+        headers: dict[int, str] = {}
+        aliases: frozenset[str] = frozenset()
+        if survey.names_by_text:
+            headers, aliases = header_inserts(source, tree, splice.places, self._parser)
+        segments = splice.segments(relations, {**headers, **inserts})
+        splice.verify(self._parser, tree, headers, aliases)
+        return segments, survey, shown
+
+    def _secure(self, table: Table, work: _Work) -> SecuredTable:
+        found = work.secured.get(table.name.key)
+        if found is None:
+            found = work.secured[table.name.key] = self._secured_table(table, work)
+            wall = PolicyVerdict("organization_wall", "access", "allowed", "the schema is visible", str(table.name))
+            work.asking.verdicts += (wall, *found.verdicts)
+        return found
+
+    def _secured_table(self, table: Table, work: _Work) -> SecuredTable:
+        key = work.facts, table.name.key
+        found = self._secured.get(key)
+        if found is None:
+            found = self._secured[key] = secure(table, work.asking.rulebook.policies, work.asking.principal)
+            if len(self._secured) > SECURED_MAX:
+                self._secured.popitem(last=False)
+        else:
+            self._secured.move_to_end(key)
+        return found
+
+    def _view(self, view: Table | View, work: _Work) -> Segments:
+        """A view's own statement under the caller's policies, in parentheses."""
+        if not isinstance(view, View) or work.depth >= VIEW_DEPTH_MAX:
+            raise StatementRefused("Views are nested too deeply.")
+        work.depth += 1
+        try:
+            text, tokens = _one_statement(view.sql)
+            lead = tokens[0].text.lower()
+            if lead not in ("select", "with", "from", "(", "values"):
+                raise StatementRefused("A view is a SELECT.")
+            tree = self._parse(text, tokens, lead)
+            segments, survey, _ = self._statement(text, tokens, tree, work)
+            if survey.parameters:
+                raise StatementRefused("A view takes no parameters.")
+        except Refusal as error:
+            raise PermissionRefused(
+                f"The view {view.name} cannot be read.",
+                advice="Ask an administrator to look at its tables and your permissions.",
+                reason=f"view {view.name}: {error.reason}",
+            ) from None
+        finally:
+            work.depth -= 1
+        return ("(", *segments, ")")
+
+
+def _resolve(ref: TableRef, work: _Work, position: int) -> Table | View:
+    """As `resolve`; what the organization has is noted for the record, another organization's tables never."""
+    asking = work.asking
+    try:
+        found = resolve(ref, asking.catalog, asking.principal, position)
+    except TableUnknown as error:
+        if error.reason == "allowed_tables":
+            name = TableName(ref.schema or "main", ref.name)
+            asking.named[name.key] = name
+            asking.verdicts.append(
+                PolicyVerdict("allowed_tables", "access", "denied", "not a table of the key", str(name))
+            )
+        raise
+    asking.named[found.name.key] = found.name
+    return found
+
+
+def _one_statement(text: str) -> tuple[str, tuple[Token, ...]]:
+    """The text without trailing semicolons, and its tokens; exactly one statement."""
+    tokens = scan(text)
+    end = len(tokens)
+    while end and tokens[end - 1].kind == "end":
+        end -= 1
+    tokens = tokens[:end]
+    if not tokens:
+        raise SyntaxRefused("There is no statement.")
+    extra = next((t for t in tokens if t.kind == "end"), None)
+    if extra is not None:
+        raise StatementRefused("One statement at a time is accepted here.", position=extra.start + 1)
+    return text[: tokens[-1].end], tokens
+
+
+def _check_kind(parse: Parse, lead: str) -> None:
+    kinds = set(parse.kinds)
+    if lead.startswith("pivot") and "SELECT" in kinds and len(parse.kinds) > 1:
+        raise StatementRefused("PIVOT needs its values.", advice="List them: PIVOT t ON column IN (...) USING ...")
+    if kinds & _WRITES:
+        raise ReadOnly(
+            "Tables are read-only here: this statement would write.", advice="Write new Parquet files to the store."
+        )
+    if len(parse.kinds) != 1 or kinds != {"SELECT"} or lead not in _LEADS:
+        raise StatementRefused(
+            "This kind of statement is not accepted.", advice="Queries (SELECT and its forms) are; see docs/sql.md."
+        )
+
+
+def _check_key(rulebook: Rulebook, kind: str) -> None:
+    if not rulebook.mask_key_id:
+        raise PermissionRefused(
+            "A mask on this table needs the environment's mask key, which is not set up.",
+            advice="Ask an administrator.",
+            reason="hmac mask without a mask key",
+        )
+    if kind == "explain":
+        raise PermissionRefused("EXPLAIN is not available for tables with hmac masks.", advice="Use EXPLAIN POLICY.")
