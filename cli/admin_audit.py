@@ -25,17 +25,22 @@ _Since = Annotated[str, typer.Option(help="RFC 3339, inclusive.")]
 _Until = Annotated[str, typer.Option(help="RFC 3339, exclusive.")]
 
 
-@app.command("queries")
-def queries(
+@app.command("search")
+@app.command("queries", hidden=True)
+def search(
     since: _Since = "",
     until: _Until = "",
     user: Annotated[str, typer.Option(help="User id or e-mail address.")] = "",
     agent: Annotated[str, typer.Option(help="Agent id.")] = "",
+    key: Annotated[str, typer.Option(help="The id of an API key.")] = "",
     organization: Annotated[str, typer.Option(help="The operator may look at one organization.")] = "",
     table: Annotated[str, typer.Option(help="schema.table")] = "",
     status: Annotated[str, typer.Option(help="succeeded, denied, failed, cancelled, timed_out, ...")] = "",
     verdict: Annotated[str, typer.Option(help="A policy's name, or applied, exempt, allowed, denied.")] = "",
     query_id: Annotated[str, typer.Option(help="One query.")] = "",
+    cache: Annotated[str, typer.Option(help="hit, partial, miss or none.")] = "",
+    slower_than: Annotated[float, typer.Option(min=0, help="Milliseconds in the engine, at least.")] = 0.0,
+    faster_than: Annotated[float, typer.Option(min=0, help="Milliseconds in the engine, at most; 0: any.")] = 0.0,
     text: Annotated[str, typer.Option(help="A piece of the redacted SQL.")] = "",
     limit: _Limit = 50,
     home: HomeOption = None,
@@ -44,12 +49,25 @@ def queries(
 ) -> None:
     """Search the query audit, newest first."""
     filters = {
-        "since": since, "until": until, "user": user, "agent": agent, "organization": organization, "table": table,
-        "status": status, "verdict": verdict, "query_id": query_id, "text": text,
+        "since": since, "until": until, "user": user, "agent": agent, "key_id": key, "organization": organization,
+        "table": table, "status": status, "verdict": verdict, "query_id": query_id, "cache_status": cache,
+        "duration_ms_min": slower_than, "duration_ms_max": faster_than, "text": text,
     }  # fmt: skip
+    archived: set[str] = set()
     with ControlPlane.connect(home, environment) as plane:
-        found = plane.items(plane.within("audit", "queries"), most=limit, **filters)
-        show.listing(found, _QUERY_COLUMNS, json_wanted=json)
+        within = plane.within("audit", "queries")
+        found = plane.items(within, most=limit, seen=lambda page: archived.update(page.get("archived", ())), **filters)
+        if json:
+            show.as_json({"items": list(found), "archived": sorted(archived)})
+        else:
+            show.as_table(found, _QUERY_COLUMNS)
+    if archived:
+        days = sorted({name[8:18].replace("/", "-") for name in archived})
+        print(
+            f"{len(archived)} objects lie in Glacier and were passed over. Restore them with:\n"
+            f"  hatidata audit restore --from {days[0]} --to {days[-1]}",
+            file=sys.stderr,
+        )
 
 
 @app.command("admin")
@@ -65,7 +83,7 @@ def admin(
     json: JsonOption = False,
 ) -> None:
     """Administrative events, newest first."""
-    filters = {"type": type, "target": target, "user": user, "since": since, "until": until}
+    filters: dict[str, Any] = {"type": type, "target": target, "user": user, "since": since, "until": until}
     with ControlPlane.connect(home, environment) as plane:
         found = plane.items(plane.within("audit", "admin"), most=limit, **filters)
         if json:

@@ -12,6 +12,7 @@ from cli import (
     admin_audit,
     audit_literal,
     audit_proof,
+    audit_restore,
     backup,
     cache,
     cloud,
@@ -64,6 +65,7 @@ app.add_typer(policies.app, name="policies")
 app.add_typer(views.app, name="views")
 audit_proof.add_to(admin_audit.app)
 audit_literal.add_to(admin_audit.app)
+audit_restore.add_to(admin_audit.app)
 app.add_typer(admin_audit.app, name="audit")
 app.add_typer(cache.app, name="cache")
 app.add_typer(cloud.app, name="aws")

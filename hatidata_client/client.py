@@ -120,12 +120,16 @@ class Client:
         """GET as a JSON object."""
         return self._call("GET", where, params=params)
 
-    def items(self, where: str, *, most: int = 0, **params: Any) -> Iterator[dict[str, Any]]:
-        """The items of a list, page after page; at most `most` of them when it is not 0."""
+    def items(
+        self, where: str, *, most: int = 0, seen: Callable[[Answer], object] | None = None, **params: Any
+    ) -> Iterator[dict[str, Any]]:
+        """The items of a list, page after page; at most `most` of them when it is not 0. `seen` is shown each page."""
         given = 0
         cursor = ""
         for _ in range(PAGES_MAX):
             page = self.get(where, **params, limit=min(PAGE_SIZE, most - given) if most else PAGE_SIZE, cursor=cursor)
+            if seen is not None:
+                seen(page)
             for item in page["items"]:
                 yield item
                 given += 1

@@ -84,7 +84,7 @@ def _go_on(console: Console, warehouse: Warehouse, *, up: bool) -> None:
     console.print(
         Text(
             f"HATIDATA_API_KEY=$(grep :owner: {warehouse.passfile} | cut -d: -f5) "
-            f"{program} audit queries --home {warehouse.home.path}",
+            f"{program} audit search --home {warehouse.home.path}",
             style="cyan",
         ),
         soft_wrap=True,

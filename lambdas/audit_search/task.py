@@ -23,8 +23,8 @@ LIMIT_DEFAULT = 100
 FAULTS_MAX = 1000
 TEXT_CHARS_MAX = 1024
 RESTORE_ADVICE = (
-    "Some records lie in Glacier. Restore them by invoking the audit tiering function with "
-    '{"hatidata": "restore", "names": [...], "days": 7, "speed": "bulk"}; hours later, search again.'
+    "Some records lie in Glacier. Restore them with `hatidata audit restore` (names, or --from DAY --to DAY); hours "
+    "later, search again."
 )
 _FILTERS = {field.name: field.type for field in fields(QueryAuditFilters)}
 

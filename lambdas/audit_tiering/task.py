@@ -1,20 +1,17 @@
-"""Seals finished days, checks every object against the plan a slice at a time, restores what is asked for."""
+"""Seals finished days and checks every object against the plan, a slice at a time."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from governance.audit_plan import Deviation, deviations
 from governance.audit_proof import seal_finished_days
-from governance.audit_shelf import AuditShelf, Restore, ShelfItem, Speed
-from governance.errors import InvalidRequest
+from governance.audit_shelf import AuditShelf, ShelfItem
 from governance.node_ports import Alarms
 from governance.ports import AuditStore, Clock, Signer
 from lambdas.audit_tiering.progress import DEVIATIONS_MAX, Part, encode, last_part
@@ -22,9 +19,6 @@ from lambdas.audit_tiering.settings import AuditTieringSettings
 
 _LOG = logging.getLogger("hatidata.audit_tiering")
 TICK = {"hatidata": "tick"}
-RESTORE, RESTORE_STATUS = "restore", "restore_status"
-NAMES_MAX = 1000
-RESTORE_DAYS = 7
 _AT_ONCE = 8
 _BATCH = 400
 
@@ -122,54 +116,3 @@ class AuditTiering:
             "HatiData: audit objects deviate from the plan",
             {"day": part.day, "deviations": str(part.deviations_total), "report": part.name},
         )
-
-    # ------------------------------------------------------------ restoring
-
-    def restore(self, request: Mapping[str, Any]) -> dict[str, str]:
-        """Ask for copies of archived objects, or how far they are: name to state.
-
-        `{"hatidata": "restore", "names": [...], "days": 7, "speed": "bulk"}` or `{"hatidata": "restore_status",
-        "names": [...]}`. States are those of `governance.audit_shelf.Restore`, `at_hand` and `missing`.
-
-        Raises:
-            InvalidRequest: not such a request.
-            OSError: the store does not answer.
-        """
-        names, days, speed = _request(request)
-        asking = request["hatidata"] == RESTORE
-        return dict(self._restored(names, days, speed, asking=asking))
-
-    def _restored(self, names: list[str], days: int, speed: Speed, *, asking: bool) -> Iterator[tuple[str, str]]:
-        for name in names:
-            try:
-                item = self.shelf.facts(name).item
-                state = item.restore
-                if item.readable:
-                    yield name, "at_hand" if state is Restore.NONE else state.value
-                    continue
-                if asking and state is Restore.NONE:
-                    state = self.shelf.restore(name, days=days, speed=speed)
-                yield name, state.value
-            except FileNotFoundError:
-                yield name, "missing"
-            except ValueError:
-                raise InvalidRequest("A name is none of an audit object, or the days are out of range.") from None
-
-
-def _request(request: Mapping[str, Any]) -> tuple[list[str], int, Speed]:
-    known = {"hatidata", "names"} | ({"days", "speed"} if request.get("hatidata") == RESTORE else set())
-    names, days, speed = request.get("names"), request.get("days", RESTORE_DAYS), request.get("speed", Speed.BULK)
-    if (
-        set(request) - known
-        or not isinstance(names, list)
-        or not 0 < len(names) <= NAMES_MAX
-        or not all(isinstance(name, str) for name in names)
-        or not isinstance(days, int)
-        or isinstance(days, bool)
-        or speed not in set(Speed)
-    ):
-        raise InvalidRequest(
-            "This is no request for restoring audit objects.",
-            advice=f"Give `names` (at most {NAMES_MAX}) and, to restore, `days` and `speed` (bulk, standard).",
-        )
-    return names, days, Speed(speed)

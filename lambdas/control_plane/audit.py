@@ -61,7 +61,7 @@ class QueriesAnswer(Page[dict[str, Any]]):
 
     archived: list[str] = Field(
         default_factory=list,
-        description="Objects in an archive tier: restore them by the audit tiering function, then ask again",
+        description="Objects in an archive tier: restore them with `hatidata audit restore`, then ask again",
     )
 
 

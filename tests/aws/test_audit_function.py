@@ -89,7 +89,7 @@ def test_w5_9_what_lies_in_glacier_is_named_with_the_way_to_restore_it(
     answer = invoke(hatidata="search", filters={"since": at(0), "until": at(3)}, limit=1000)
     assert len(answer["records"]) == 2 * EACH
     assert sorted(answer["archived"]) == names
-    assert '"hatidata": "restore"' in answer["advice"]
+    assert "`hatidata audit restore`" in answer["advice"]
     for name in names:
         s3.restore_object(Bucket=BUCKET, Key="audit/" + name, RestoreRequest={"Days": 1})
     monkeypatch.setattr(AuditBucket, "items", listed_with_restores)

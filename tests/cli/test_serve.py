@@ -161,7 +161,7 @@ def test_w5_1_a_query_is_found_in_the_audit_through_the_command_line(stack: Stac
     stack.query(stack.keys["ana"], "SELECT count(*) AS tagged_for_audit FROM sales.customers WHERE ssn = '219-09-9999'")
 
     def records() -> list[dict[str, object]]:
-        done = stack.run("audit", "queries", "--text", "tagged_for_audit", "--json")
+        done = stack.run("audit", "search", "--text", "tagged_for_audit", "--json")
         items: list[dict[str, object]] = json.loads(done.stdout)["items"]
         return items
 
