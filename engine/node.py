@@ -133,7 +133,9 @@ class Node:
             split=_cached_split,
             view=self._view,
             lake_version=lambda: self.lake.version,
-            catalog=EmulatedCatalog(self._executor, view_columns=view_columns(self._governing, self._executor)),
+            catalog=EmulatedCatalog(
+                self._executor, view_columns=view_columns(self._governing, self._executor), clock=clock.now
+            ),
             executor=self._executor,
             audit=self.audit,
             admission=self._admission,

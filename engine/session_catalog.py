@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -21,16 +22,16 @@ from engine.encoder.types import ResultColumn
 from engine.executor.leave import Gate
 from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
 from engine.session_settings import SERVER_VERSION
+from engine.session_sight import Sight, sight
+from governance.audit_record import PolicyVerdict
 from governance.errors import Refusal
 from governance.policies import View
 from governance.principals import Principal
-from governance.roles import Privilege, may
-from governance.scopes import Scope
 from governance.tables import Column, Table
 
-_LOOKING = frozenset({Scope.QUERY_READ, Scope.TABLES_LIST, Scope.TABLES_DESCRIBE, Scope.SCHEMAS_READ})
-"""Any of these scopes lets a key look around."""
-ViewColumns = Callable[[PrincipalCatalog, View], Awaitable[Sequence[Column]]]
+_IMAGES_MAX = 8
+"""Of one view of the lake: one for each set of conditions that fitted lately."""
+ViewColumns = Callable[[PrincipalCatalog, Principal, View], Awaitable[Sequence[Column]]]
 """A view's columns for one principal. Raises a Refusal when he cannot select from it."""
 
 
@@ -74,6 +75,8 @@ class EmulatedPlan:
     statement: CatalogStatement
     session: SessionInfo
     organization: str
+    verdicts: tuple[PolicyVerdict, ...] = ()
+    """Why its principal may look around, for the audit."""
 
     @property
     def parameter_oids(self) -> Sequence[int]:
@@ -115,22 +118,40 @@ class EmulatedPlan:
 class EmulatedCatalog:
     """Recognizes and plans catalog queries; keeps the images of principals who look at the same things."""
 
-    def __init__(self, runner: CatalogRunner, *, view_columns: ViewColumns | None = None) -> None:
+    def __init__(
+        self,
+        runner: CatalogRunner,
+        *,
+        view_columns: ViewColumns | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`clock` judges conditions with time windows."""
         self._runner = runner
         self._view_columns = view_columns
-        self._images: WeakKeyDictionary[PrincipalCatalog, CatalogImage] = WeakKeyDictionary()
+        self._clock = clock
+        self._images: WeakKeyDictionary[PrincipalCatalog, dict[frozenset[str], CatalogImage]] = WeakKeyDictionary()
         """A view belongs to one principal, and lives as long as the node keeps it."""
 
     def is_catalog_query(self, text: str) -> bool:
         """Whether the catalog answers `text`."""
         return is_catalog_query(text)
 
-    def plan(self, text: str, oids: Sequence[int], view: PrincipalCatalog, session: CatalogSession) -> EmulatedPlan:
-        """A statement ready to run.
+    def plan(
+        self,
+        text: str,
+        oids: Sequence[int],
+        view: PrincipalCatalog,
+        session: CatalogSession,
+        *,
+        export: bool = False,
+    ) -> EmulatedPlan:
+        """A statement ready to run; `export`: its rows are to be copied out.
 
         Raises:
-            Refusal: it does not parse, names what is not there, or is not supported.
+            Refusal: its principal may not look around, it does not parse, names what is not there, or is not supported.
         """
+        principal = replace(view.principal, source_ip=session.source_ip)
+        seen = sight(principal, view.rulebook.policies, self._clock(), export=export)
         statement = translate(text, tuple(oids))
         settings = dict(session.settings)
         path = settings.get("search_path", "")
@@ -144,36 +165,34 @@ class EmulatedCatalog:
         )
 
         async def image() -> CatalogImage:
-            return await self._image(view, session)
+            return await self._image(view, seen, session)
 
-        return EmulatedPlan(self._runner, image, statement, info, session.organization)
+        return EmulatedPlan(self._runner, image, statement, info, session.organization, seen.verdicts)
 
-    async def _image(self, view: PrincipalCatalog, session: CatalogSession) -> CatalogImage:
-        image = self._images.get(view)
+    async def _image(self, view: PrincipalCatalog, seen: Sight, session: CatalogSession) -> CatalogImage:
+        kept = self._images.setdefault(view, {})
+        circumstances = seen.circumstances
+        image = kept.get(circumstances)
         if image is None:
-            relations: list[_Relation] = []
-            if _may_look(view.principal):
-                relations = [_of_table(table) for table in view.shown_tables()] + await self._shown_views(view)
-            image = build(relations, database=session.database, user=session.user)
-            self._images[view] = image
+            tables = view.shown_tables()
+            relations = [_of_table(table) for table in seen.shown(tables)] + await self._shown_views(view, seen)
+            image = build(relations, database=session.database, user=session.user, schemas=seen.schemas(tables))
+            if len(kept) >= _IMAGES_MAX:
+                kept.pop(next(iter(kept)))
+            kept[circumstances] = image
         return image
 
-    async def _shown_views(self, view: PrincipalCatalog) -> list[_Relation]:
+    async def _shown_views(self, view: PrincipalCatalog, seen: Sight) -> list[_Relation]:
         """The principal's views with the columns he would get; one he cannot select from is not there."""
         found: list[_Relation] = []
         ask = self._view_columns
-        for each in view.views() if ask is not None else ():
+        for each in view.views() if ask is not None and seen.reads else ():
             try:
-                columns = await ask(view, each) if ask is not None else ()
+                columns = await ask(view, seen.principal, each) if ask is not None else ()
             except Refusal:
                 continue
             found.append(_Relation(each.name.schema, each.name.name, columns, each.sql))
         return found
-
-
-def _may_look(principal: Principal) -> bool:
-    """Whether the principal sees tables at all: who may never query them is not told that they exist."""
-    return may(principal.role, Privilege.QUERY) and bool(principal.scopes & _LOOKING)
 
 
 def _of_table(table: Table) -> _Relation:
@@ -183,9 +202,9 @@ def _of_table(table: Table) -> _Relation:
 def view_columns(pipeline: Pipeline, executor: Executor) -> ViewColumns:
     """Columns of a view as its principal gets them: `SELECT *` governed and described."""
 
-    async def columns(catalog: PrincipalCatalog, view: View) -> Sequence[Column]:
+    async def columns(catalog: PrincipalCatalog, principal: Principal, view: View) -> Sequence[Column]:
         quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (view.name.schema, view.name.name))
-        governed = await pipeline.govern(f"SELECT * FROM {quoted}", catalog.principal, catalog, catalog.rulebook)
+        governed = await pipeline.govern(f"SELECT * FROM {quoted}", principal, catalog, catalog.rulebook)
         return tuple(Column(column.name, column.type) for column in await executor.describe(governed, ()))
 
     return columns

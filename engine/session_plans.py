@@ -89,7 +89,7 @@ class Plans:
                 identity.principal.source_ip,
                 tuple((name, state.settings.get(name)) for name in PARAMETERS),
             )
-            return Source(text, None, desk.catalog.plan(text, oids, view, info))
+            return Source(text, None, desk.catalog.plan(text, oids, view, info, export=export))
         dialect = dialect or state.settings.get(DIALECT)
         principal = identity.principal
         if dialect != principal.dialect:

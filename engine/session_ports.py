@@ -21,7 +21,7 @@ from engine.pipeline.governed import Governed
 from engine.settings import ConnectionLimits
 from engine.usage import UsageLedger
 from governance.audit_choice import AuditChoice
-from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
+from governance.audit_record import PolicyVerdict, QueryIntent, QueryOutcome, SessionEvent
 from governance.errors import AuditUnavailable
 from governance.ports import Clock
 from governance.principals import Principal
@@ -108,7 +108,9 @@ class Catalog(Protocol):
     def is_catalog_query(self, text: str) -> bool:
         """Whether the catalog answers `text` (else the pipeline judges it)."""
 
-    def plan(self, text: str, oids: Sequence[int], view: Any, session: CatalogSession) -> CatalogPlan:
+    def plan(
+        self, text: str, oids: Sequence[int], view: Any, session: CatalogSession, *, export: bool = ...
+    ) -> CatalogPlan:
         """A catalog statement ready to run; refusals as the pipeline's."""
 
 
@@ -126,6 +128,10 @@ class CatalogSession:
 
 class CatalogPlan(Protocol):
     """A catalog statement."""
+
+    @property
+    def verdicts(self) -> tuple[PolicyVerdict, ...]:
+        """Why its principal may look around."""
 
     @property
     def parameter_oids(self) -> Sequence[int]:

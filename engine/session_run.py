@@ -162,6 +162,8 @@ class Run:
         texts = self._texts
         judged = error.judged if error is not None else Judged()
         verdicts = governed.verdicts if governed else judged.verdicts
+        if source.catalog is not None and error is None:
+            verdicts = source.catalog.verdicts
         if error is not None and error.code in DENIED:
             verdicts = (*verdicts, PolicyVerdict(error.code, "access", "denied", texts.redact(error.reason)))
         return QueryIntent(
