@@ -6,12 +6,14 @@ Pure decisions over bytes, used by `governance.redaction`. Sources: ISO/IEC 7812
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from enum import Enum
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
 
 
-class Kind(Enum):
-    """What was recognized; the value is the marker's type."""
+class Kind(StrEnum):
+    """What was recognized, as the marker's type names it."""
 
     CARD = "CARD"
     SSN = "SSN"
@@ -31,23 +33,24 @@ _SPACED_SHAPES = frozenset({(2, 2, 2, 2), (3, 2, 3), (3, 3, 3), (4, 3, 3), (4, 6
 _PHONE_GAPS = frozenset({b" ", b"-", b".", b"/", b"(", b")", b") ", b" (", b")-", b").", b" - ", b")(", b")/", b" / "})
 _OPENING = frozenset({b"'", b'"', b"%"})
 """What may stand on either side of a value in a literal."""
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 
 
-class _Group:
+_GROUP = re.compile(rb"([^0-9]*+)([0-9]++)")
+"""Possessive, and of two classes that share nothing: it cannot backtrack, whatever it reads."""
+
+
+class _Group(NamedTuple):
     """Consecutive digits and what separates them from the group before."""
 
-    __slots__ = ("end", "gap", "size", "start", "text")
-
-    def __init__(self, shadow: bytes, start: int, end: int, gap: bytes) -> None:
-        self.start = start
-        self.end = end
-        self.size = end - start
-        self.gap = gap
-        self.text = shadow[start:end]
+    text: bytes
+    gap: bytes
+    start: int
+    end: int
+    size: int
 
 
-def classify(shadow: bytes, start: int, end: int, about: Callable[[Kind], bool]) -> Iterator[Found]:
+def classify(shadow: bytes, start: int, end: int, about: Callable[[Kind], bool]) -> list[Found]:
     """What `shadow[start:end]` (digits, separators, perhaps a leading `+` or `(`) holds.
 
     Args:
@@ -56,9 +59,10 @@ def classify(shadow: bytes, start: int, end: int, about: Callable[[Kind], bool])
         end: past its last digit.
         about: whether the statement speaks of phones or SSNs, which admits bare digits too.
 
-    Yields:
+    Returns:
         Finds in order, without overlaps.
     """
+    finds: list[Found] = []
     groups = _groups(shadow, start, end)
     at = 0
     while at < len(groups):
@@ -67,30 +71,25 @@ def classify(shadow: bytes, start: int, end: int, about: Callable[[Kind], bool])
             at += 1
             continue
         kind, first, last, taken = found
-        yield kind, first, last
+        finds.append((kind, first, last))
         at += taken
+    return finds
 
 
 def _groups(shadow: bytes, start: int, end: int) -> list[_Group]:
     groups: list[_Group] = []
-    at = gap_from = start
-    while at < end:
-        if not 48 <= shadow[at] <= 57:
-            at += 1
-            continue
-        first = at
-        while at < end and 48 <= shadow[at] <= 57:
-            at += 1
-        groups.append(_Group(shadow, first, at, shadow[gap_from:first]))
-        gap_from = at
+    at = start
+    for gap, text in _GROUP.findall(shadow, start, end):
+        first = at + len(gap)
+        at = first + len(text)
+        groups.append(_Group(text, gap, first, at, len(text)))
     return groups
 
 
 def luhn(digits: bytes) -> bool:
     """Whether the check digit is right (ISO/IEC 7812-1 annex B). ASCII digits."""
-    total = sum(digits[-1::-2]) - 48 * len(digits[-1::-2])
-    total += sum(_DOUBLED[digit - 48] for digit in digits[-2::-2])
-    return total % 10 == 0
+    plain = digits[-1::-2]
+    return (sum(plain) - 48 * len(plain) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
 def _issued(digits: bytes) -> bool:
@@ -120,9 +119,12 @@ def _card(groups: list[_Group], at: int) -> tuple[Kind, int, int, int] | None:
         if index > at and (group.gap not in _CARD_GAPS or group.gap != groups[at + 1].gap):
             break
         digits += group.text
-        if len(digits) > 19:
+        size = len(digits)
+        if size < 12:
+            continue
+        if size > 19:
             break
-        if len(digits) < 12 or not luhn(digits):
+        if not luhn(digits):
             continue
         if index == at:
             fraction = group.gap == b"." and at > 0

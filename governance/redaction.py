@@ -11,9 +11,8 @@ from __future__ import annotations
 import codecs
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import re2
 
@@ -90,8 +89,7 @@ _ABOUT_SSN = re2.compile(rb"(?i)ssn|social.{0,2}sec|(?:^|[^a-z])(?:tin|itin|tax_
 _ABOUT = {Kind.PHONE: _ABOUT_PHONE, Kind.SSN: _ABOUT_SSN}
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A piece of the text to be replaced: character offsets and the marker's type."""
 
     start: int
@@ -144,7 +142,7 @@ class Redactor:
         if b"hd_" in shadow:
             spans += (Span(match.start(), match.end(), "API_KEY") for match in _API_KEY.finditer(shadow))
         if b"@" in shadow or b"%40" in shadow:
-            spans += (Span(match.start(), match.end(), "EMAIL") for match in _EMAIL.finditer(shadow))
+            spans += [Span(*match.span(), "EMAIL") for match in _EMAIL.finditer(shadow)]
         context = _Context(shadow)
         for match in _DIGITS.finditer(shadow):
             start, end = match.span()
@@ -154,7 +152,7 @@ class Redactor:
                 if context.in_uuid(first, last):
                     continue
                 tail = _EXTENSION.match(shadow, last) if kind is Kind.PHONE else None
-                spans.append(Span(first, tail.end() if tail else last, kind.value))
+                spans.append(Span(first, tail.end() if tail else last, kind))
         return _without_overlaps(spans) if len(spans) > 1 else spans
 
 
