@@ -142,7 +142,7 @@ class Redactor:
         if b"hd_" in shadow:
             spans += (Span(match.start(), match.end(), "API_KEY") for match in _API_KEY.finditer(shadow))
         if b"@" in shadow or b"%40" in shadow:
-            spans += [Span(*match.span(), "EMAIL") for match in _EMAIL.finditer(shadow)]
+            spans += [Span(match.start(), match.end(), "EMAIL") for match in _EMAIL.finditer(shadow)]
         context = _Context(shadow)
         for match in _DIGITS.finditer(shadow):
             start, end = match.span()
