@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,6 +25,9 @@ _ENDED = Report(
     "Log in with a valid key.",
     code="credential_ended",
 )
+_KNOWN_MAX = 32
+_KNOWN_CHARS_MAX = 1_000
+"""Statements a session sends again and again are short; what an idle session holds must stay small."""
 
 
 class Plans:
@@ -32,6 +36,8 @@ class Plans:
     def __init__(self, state: SessionState) -> None:
         self.state = state
         self._turning: tuple[Rulebook | None, bool] = (None, False)
+        self._known: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        """Plans of statements sent before, by text and dialect: like prepared ones, good while `holds` says so."""
 
     def recheck(self) -> None:
         """The identity must still hold under the rulebook in force.
@@ -53,6 +59,10 @@ class Plans:
             Refusal: it is refused; not audited yet.
             SessionEnded: the identity no longer holds.
         """
+        if not oids and self.state.transaction != "E":
+            known = self._known.get((text, dialect or self.state.settings.get(DIALECT)))
+            if known is not None and self.holds(known):
+                return known
         command = session_commands.parse(text)
         if self.state.transaction == "E" and not ends_transaction(command):
             raise in_failed_transaction()
@@ -73,7 +83,16 @@ class Plans:
         types += [0] * (count - len(types))
         given = [*oids, *([0] * (count - len(oids)))]
         parameters = tuple(mine or theirs or TEXT_OID for mine, theirs in zip(given, types, strict=True))
-        return Plan(text, None, replace(source, text=text, copy=copy), parameters, version)
+        plan = Plan(text, None, replace(source, text=text, copy=copy), parameters, version)
+        if copy is None and source.governed is not None and source.governed.kind == "select" and not parameters:
+            self._know(plan, source.dialect)
+        return plan
+
+    def _know(self, plan: Plan, dialect: str) -> None:
+        if len(plan.text) <= _KNOWN_CHARS_MAX:
+            self._known[plan.text, dialect] = plan
+            if len(self._known) > _KNOWN_MAX:
+                self._known.popitem(last=False)
 
     async def source(self, text: str, oids: Sequence[int], dialect: str, *, export: bool) -> Source:
         """A query's source of rows: the catalog, or a governed statement."""
@@ -125,19 +144,27 @@ class Plans:
         state = self.state
         await Run(state.desk, state.facts, state.identity, Source(text, None, None)).finish(error)
 
+    def holds(self, plan: Plan) -> bool:
+        """Whether what `plan` was judged under is in force still.
+
+        Raises:
+            SessionEnded: the identity no longer holds.
+            RulebookUnavailable: nothing runs now.
+        """
+        self.recheck()
+        rulebook, lake = self.state.version
+        return plan.version[0] is rulebook and plan.version[1] == lake and not self._turns(self.state.identity.rulebook)
+
     async def current(self, plan: Plan) -> Plan:
-        """`plan`, judged anew when what it was judged under is no longer in force.
+        """`plan`, judged anew when it no longer holds.
 
         Raises:
             Refusal: it is refused now.
             SessionEnded: the identity no longer holds.
         """
-        self.recheck()
-        judged, now = plan.version, self.state.version
-        if judged[0] is not now[0] or judged[1] != now[1] or self._turns(self.state.identity.rulebook):
-            dialect = plan.source.dialect if plan.source else ""
-            return await self.plan(plan.text, plan.parameter_oids, dialect)
-        return plan
+        if self.holds(plan):
+            return plan
+        return await self.plan(plan.text, plan.parameter_oids, plan.source.dialect if plan.source else "")
 
     def _turns(self, rulebook: Rulebook) -> bool:
         """Whether a statement must be judged anew whenever it starts, for the time of day decides."""

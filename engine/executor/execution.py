@@ -52,6 +52,8 @@ class Job:
     parameters: tuple[Bound, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     has_tables: bool = False
+    constant: bool = False
+    """Whether its answer may be remembered (`engine.executor.constants`)."""
 
 
 class Host(Protocol):
@@ -65,6 +67,9 @@ class Host(Protocol):
 
     def in_background(self, task: asyncio.Task[None]) -> None:
         """Keep a task until it ends."""
+
+    def learned(self, job: Job, columns: tuple[ResultColumn, ...], frames: tuple[Frame, ...]) -> None:
+        """The whole answer of a constant statement."""
 
 
 class Execution:
@@ -87,6 +92,8 @@ class Execution:
         self._timers: list[asyncio.TimerHandle] = []
         self._leave = Leave()
         self._refusal: Refusal | None = None
+        self._kept: list[Frame] = []
+        """Frames of a constant statement."""
         self.columns: tuple[ResultColumn, ...] = ()
         self.document: Any = None
         """What the worker announced, for operations that answer with something else than columns."""
@@ -127,9 +134,13 @@ class Execution:
                 self._delivered = True
                 self.facts.rows += message.frame.rows
                 self.facts.bytes += len(message.frame.data)
+                if self._job.constant:
+                    self._kept.append(message.frame)
                 yield message.frame
             elif message.kind is Kind.DONE:
                 self._finish()
+                if self._job.constant:
+                    self._host.learned(self._job, self.columns, tuple(self._kept))
             elif message.kind is Kind.FAILED:
                 raise self._failed(message.document)
 

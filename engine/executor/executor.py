@@ -18,6 +18,8 @@ from engine.cache.objects import Snapshot
 from engine.catalog.emulation import CatalogImage, CatalogStatement, SessionInfo
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
+from engine.executor.channel import Frame
+from engine.executor.constants import Answer, Constants, Remembered, is_constant
 from engine.executor.execution import Execution, Job
 from engine.executor.leave import Gate
 from engine.executor.messages import Bound, Work
@@ -52,8 +54,9 @@ class Executor:
         self.numbers = ObjectNumbers()
         self.pool = WorkerPool(settings, lambda sock: BlockDoor(sock, cache, self.numbers))
         self.statements: Iterator[int] = itertools.count(1)
-        self._works: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
-        """What workers are asked, encoded, by everything it depends on."""
+        self._works: OrderedDict[tuple[object, ...], tuple[bytes, bool]] = OrderedDict()
+        """What workers are asked, encoded, and whether its answer is a constant, by everything it depends on."""
+        self._constants = Constants()
         self._background: set[asyncio.Task[None]] = set()
         self.reruns = 0
 
@@ -95,7 +98,7 @@ class Executor:
         row_format: str = "datarow",
         row_options: Mapping[str, Any] | None = None,
         gate: Gate | None = None,
-    ) -> Execution:
+    ) -> Execution | Remembered:
         """Start `governed`; returns when its columns are known.
 
         Args:
@@ -117,6 +120,11 @@ class Executor:
             for value, parameter in zip(parameters, governed.parameters, strict=True)
         )
         job = await self._job(governed, "run", bound, tuple(formats), row_format, dict(row_options or {}))
+        answer = self._constants.get(job.organization, job.work) if job.constant else None
+        if answer is not None:
+            remembered = Remembered(answer)
+            await remembered.begin(gate, deadline_s)
+            return remembered
         return await self._begin(job, deadline_s, gate)
 
     async def run_operation(
@@ -231,8 +239,8 @@ class Executor:
             governed.segments, governed.kind, governed.masked_values, governed.sizes_hidden,
             tuple([s.id for s in pinned]), operation, formats, row_format, tuple(options.items()),
         )  # fmt: skip
-        work = self._works.get(key)
-        if work is None:
+        known = self._works.get(key)
+        if known is None:
 
             def relation(table: TableName) -> str:
                 snapshot = snapshots[table]
@@ -248,11 +256,13 @@ class Executor:
                 operation=operation, sql=sql, formats=formats, row_format=row_format, row_options=options,
                 checks=governed.masked_values, kind=governed.kind,
             ).encode()  # fmt: skip
+            known = work, operation == "run" and row_format == "datarow" and is_constant(governed)
             if len(work) <= _WORK_KEPT_BYTES_MAX:
-                self._works[key] = work
+                self._works[key] = known
                 while len(self._works) > _WORKS_MAX:
                     self._works.popitem(last=False)
-        return Job(governed.organization, work, parameters, pinned, bool(governed.tables))
+        work, constant = known
+        return Job(governed.organization, work, parameters, pinned, bool(governed.tables), constant)
 
     async def _begin(self, job: Job, deadline_s: float, gate: Gate | None = None) -> Execution:
         execution = Execution(self, job, deadline_s)
@@ -262,6 +272,10 @@ class Executor:
             await execution.__aexit__(None, None, None)
             raise
         return execution
+
+    def learned(self, job: Job, columns: tuple[ResultColumn, ...], frames: tuple[Frame, ...]) -> None:
+        """Remember the whole answer of a constant statement."""
+        self._constants.keep(job.organization, job.work, Answer(columns, frames))
 
     def in_background(self, task: asyncio.Task[None]) -> None:
         """Keep a task until it ends; `stop` cancels it."""

@@ -490,3 +490,35 @@ def test_drain_lets_statements_finish_and_tells_the_idle(tmp_path: Path) -> None
             await busy.close()
 
     run(story())
+
+
+def test_a_statement_sent_again_is_judged_again_when_the_law_changed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with front(tmp_path) as f:
+            asked: list[str] = []
+            govern = f.desk.pipeline.govern
+
+            async def counted(text: str, *rest: Any, **more: Any) -> Any:
+                asked.append(text)
+                return await govern(text, *rest, **more)
+
+            f.desk.pipeline.govern = counted  # type: ignore[method-assign]
+            raw = await Raw.login(f)
+            for _ in range(3):
+                assert kinds(await raw.query("select 1")) == "TDCZ"
+            assert asked == ["select 1"]
+            assert len(f.audit.intents) == 3
+            await f.rule(make_rulebook(version=2))
+            assert kinds(await raw.query("select 1")) == "TDCZ"
+            assert asked == ["select 1"] * 2
+            assert [intent.policy_version for intent in f.audit.intents] == [1, 1, 1, 2]
+            await raw.query("SET hatidata.dialect = 'postgres'")
+            assert kinds(await raw.query("select 1")) == "TDCZ"
+            assert len(asked) == 3
+            assert f.audit.intents[-1].dialect == "postgres"
+            assert kinds(await raw.query("BEGIN")) == "CZ"
+            assert (await raw.error("rows hidden"))["C"] == "42P01"
+            assert (await raw.error("select 1"))["C"] == "25P02"
+            await raw.close()
+
+    run(story())
