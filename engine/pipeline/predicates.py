@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.pipeline.names import names_behind
+from engine.pipeline.prover import columns_of
 from engine.pipeline.relation import SecuredTable
 from engine.pipeline.survey import Node, Survey
 from governance.errors import MaskedPredicate
@@ -27,7 +29,8 @@ def check_predicates(survey: Survey, secured: Sequence[SecuredTable | None], *, 
     """Refuse predicates over columns whose mask says `on_predicate: deny`.
 
     Raises:
-        MaskedPredicate: such a column, or an alias of it, stands in WHERE, ON, USING, HAVING, QUALIFY or FILTER.
+        MaskedPredicate: such a column, or an alias of it, stands in WHERE, ON, USING, HAVING, QUALIFY or FILTER; or
+            what stands there may be one.
     """
     denied: dict[str, set[str]] = {}
     for ref, table in zip(survey.tables, secured, strict=True):
@@ -36,13 +39,19 @@ def check_predicates(survey: Survey, secured: Sequence[SecuredTable | None], *, 
                 denied.setdefault(name, set()).add(ref.shown_as)
     if not denied:
         return
-    others = {ref.shown_as for ref in survey.tables}
-    pending = [(c, False) for c in _columns(survey.conditions)]
-    pending += [({"column_names": [name]}, False) for name in survey.key_names]
+    keys: list[Node] = [{"class": "COLUMN_REF", "column_names": [name]} for name in survey.key_names]
     if survey.natural:
-        pending += [({"column_names": [name]}, False) for name in denied]
+        keys += [{"class": "COLUMN_REF", "column_names": [name]} for name in denied]
+    predicates = [*survey.conditions, *keys]
+    if names_behind(predicates, survey, columns_of(t.shown for t in secured if t is not None)) is None:
+        raise MaskedPredicate(
+            "A predicate here may read a masked column that may not be used in one.",
+            advice="Name the columns that it reads, without COLUMNS, whole rows or renamed stars.",
+        )
+    others = {ref.shown_as for ref in survey.tables}
+    pending = list(_columns(predicates))
     seen: set[str] = set()
-    for node, _ in pending:
+    for node in pending:
         names = [fold(n) for n in node["column_names"]]
         name = names[-1]
         qualifier = names[-2] if len(names) > 1 else ""
@@ -56,5 +65,4 @@ def check_predicates(survey: Survey, secured: Sequence[SecuredTable | None], *, 
             )
         if name not in seen:
             seen.add(name)
-            definitions = [d for d in survey.definitions.get(name, ()) if d is not None]
-            pending += [(c, True) for c in _columns(definitions)]
+            pending += _columns([d for d in survey.definitions.get(name, ()) if d is not None])

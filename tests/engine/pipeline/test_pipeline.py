@@ -133,8 +133,31 @@ def test_on_predicate_deny_is_an_error_and_follows_aliases(lab: Lab) -> None:
         "SELECT count(*) FILTER (WHERE ssn > '1') FROM sales.c",
         "SELECT 1 FROM sales.c a JOIN sales.c b USING (ssn)",
         "SELECT id FROM sales.c GROUP BY ALL HAVING max(ssn) > '1'",
+        "SELECT id FROM sales.c WHERE COLUMNS('ssn') = '1'",
+        "SELECT id FROM sales.c WHERE COLUMNS(*) IS NOT NULL",
+        "SELECT id FROM sales.c WHERE COLUMNS(x -> x LIKE 'ss%') = '1'",
+        "SELECT x.a FROM sales.c AS x(a, b, s) WHERE x.s = '1'",
+        "SELECT a FROM (SELECT * FROM sales.c) AS x(a, b, s) WHERE s = '1'",
+        "WITH x(a, b, s) AS (SELECT * FROM sales.c) SELECT a FROM x WHERE s = '1'",
+        "SELECT id FROM (SELECT * RENAME (ssn AS s) FROM sales.c) WHERE s = '1'",
+        "SELECT id FROM sales.c WHERE CAST(c AS VARCHAR) LIKE '%1%'",
+        "SELECT id FROM sales.c WHERE c.ssn = '1'",
+        "SELECT id FROM (SELECT id, c AS whole FROM sales.c) WHERE whole.ssn = '1'",
+        "SELECT 1 FROM sales.c a NATURAL JOIN sales.c b",
+        "SELECT a.id FROM sales.c a, LATERAL (SELECT a.ssn AS s) b WHERE b.s = '1'",
+        "SELECT ssn AS s, id FROM sales.c QUALIFY row_number() OVER (ORDER BY s) = 1 AND s > '1'",
+        "SELECT id FROM sales.c WHERE id IN (SELECT max(id) FROM sales.c WHERE ssn = '1')",
+        "SELECT id FROM sales.c WHERE (SELECT ssn) = '1'",
+        "SELECT s FROM (SELECT id::VARCHAR AS s FROM sales.c UNION ALL SELECT ssn FROM sales.c) WHERE s = '1'",
     ):
-        assert refused(lab, sql, principal(), rule).code == "masked_predicate"
+        assert refused(lab, sql, principal(), rule).code == "masked_predicate", sql
+    for sql in (
+        "SELECT id FROM sales.c WHERE id = 1 AND region = 'emea'",
+        "SELECT a.id FROM sales.c a JOIN sales.c b USING (id) WHERE a.id = 1",
+        "SELECT id FROM (SELECT * FROM sales.c) WHERE id = 1",
+        "SELECT id FROM sales.c WHERE EXISTS (SELECT 1 FROM sales.c b WHERE b.id = c.id) AND id = 1",
+    ):
+        assert rows(lab, sql, principal(), rule) == [(1,)], sql
     assert rows(lab, "SELECT ssn FROM sales.c WHERE id = 1", principal(), rule) == [("***",)]
 
 
