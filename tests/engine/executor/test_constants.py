@@ -25,10 +25,10 @@ def test_what_is_literals_alone_is_a_constant(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT 1 + 1", "SELECT now()", "SELECT random()", "SELECT x", "SELECT $1", "SELECT 1 FROM t",
-        "SELECT 1 WHERE 1", "SELECT 'a' || 'b'", "SELECT current_date", "SELECT 'it''s'", "SELECT 1; SELECT 2",
-        "SELECT (SELECT 1)", "FROM t", "SELECT 1::TEXT", "SELECT DATE '2000-01-01'", "SELECT 'a\\b'", "SELECT *", "SELECT 1 LIMIT 1",
-        "SELECT /* x */ 1", "SELECT 1.5", "SELECT 1e3", "EXPLAIN SELECT 1", "SELECT $$x$$",
+        "SELECT 1 + 1", "SELECT now()", "SELECT random()", "SELECT x", "SELECT (SELECT 1)", "SELECT $1",
+        "SELECT 1 FROM t", "SELECT 1 WHERE 1", "SELECT 'a' || 'b'", "SELECT current_date", "SELECT 'it''s'",
+        "SELECT 1; SELECT 2", "FROM t", "SELECT 1::TEXT", "SELECT DATE '2000-01-01'", "SELECT 'a\\b'", "SELECT *",
+        "SELECT 1 LIMIT 1", "SELECT /* x */ 1", "SELECT 1.5", "SELECT 1e3", "EXPLAIN SELECT 1", "SELECT $$x$$",
     ],
 )  # fmt: skip
 def test_anything_else_is_none(text: str) -> None:
