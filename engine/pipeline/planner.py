@@ -21,7 +21,8 @@ from engine.pipeline.relation import SecuredTable, secure
 from engine.pipeline.result_checks import result_checks
 from engine.pipeline.second_parser import Parse, SecondParser, Tree
 from engine.pipeline.splice import Segments, Splice, source_of
-from engine.pipeline.survey import Survey, TableRef, survey_statement
+from engine.pipeline.survey import Survey, TableRef
+from engine.pipeline.surveyor import survey_statement
 from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.translate import translate
 from engine.pipeline.witness import agree

@@ -18,7 +18,7 @@ from engine.pipeline.guard import EVERYTHING
 from engine.pipeline.relation import row_condition, secure
 from engine.pipeline.second_parser import SecondParser
 from engine.pipeline.splice import Segments, Splice, source_of
-from engine.pipeline.survey import survey_statement
+from engine.pipeline.surveyor import survey_statement
 from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.witness import agree
 from governance.errors import MaskedPredicate, PermissionRefused, StatementRefused, SyntaxRefused
