@@ -12,7 +12,8 @@ from typing import Any
 
 from aws.names import CHAIN_PARTITION, EXPIRES, LOOKUP_KEY, PARTITION_KEY, SORT_KEY, UNIQUE_KEY
 from governance.errors import InvalidRequest, ResourceExceeded, StoreUnavailable
-from governance.register import Observation, Record, decode_record, encode_record
+from governance.register import Observation, Record
+from governance.stored_record import decode_record, encode_record
 from governance.timestamp import parse
 
 Item = dict[str, Any]

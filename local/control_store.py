@@ -21,7 +21,8 @@ from governance import chain
 from governance.admin_event import Attribution
 from governance.errors import Conflict, StoreUnavailable
 from governance.ports import Change, ControlReader
-from governance.register import Environment, Observation, Record, decode_record, encode_record
+from governance.register import Environment, Observation, Record
+from governance.stored_record import decode_record, encode_record
 
 R = TypeVar("R", bound=Record | Observation)
 T = TypeVar("T")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from governance.chain import canonical
 from governance.errors import InvalidRequest, PreconditionFailed
 from governance.permissions import Endpoint
+from governance.policy_record import PolicyRecord
 from governance.ports import ControlReader
 from governance.register import (
     KeyRecord,
     Organization,
-    PolicyRecord,
     Record,
     SchemaOwner,
     UserRecord,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from governance.invitation import Invitation, new_token
-from governance.register import encode_record
+from governance.stored_record import encode_record
 from tests.control_plane.conftest import Api
 
 INVITATIONS = "/v1/invitations"

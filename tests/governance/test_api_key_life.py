@@ -19,8 +19,9 @@ from governance.api_key_life import (
     waiting_successor,
     warning_stage,
 )
-from governance.register import KeyRecord, decode_record, encode_record
+from governance.register import KeyRecord
 from governance.scopes import Scope
+from governance.stored_record import decode_record, encode_record
 from governance.timestamp import parse, stamp
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)

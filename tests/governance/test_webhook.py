@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.errors import InvalidRequest
-from governance.register import decode_record, encode_record
+from governance.stored_record import decode_record, encode_record
 from governance.timestamp import parse, stamp
 from governance.webhook import (
     BODY_BYTES_MAX,

@@ -20,8 +20,9 @@ from governance.admin_event import INSTALLATION, AdminEvent, AdminEventType, Att
 from governance.errors import StoreUnavailable
 from governance.idempotency import IdempotentAnswer
 from governance.ports import Change
-from governance.register import Organization, UserRecord, encode_record
+from governance.register import Organization, UserRecord
 from governance.roles import Role
+from governance.stored_record import encode_record
 from local.control_store import MIGRATIONS, SCHEMA_VERSION, SqliteControlStore
 
 BY = Attribution(INSTALLATION, "2026-11-22T03:00:00.000000Z")
