@@ -22,19 +22,50 @@ class _Waiter:
 class Slot:
     """Leave to run one statement; `release` gives it back, once."""
 
-    __slots__ = ("_admission", "_key_id", "_organization", "_released")
+    __slots__ = ("_admission", "_key_id", "_organization", "_released", "_resting")
 
     def __init__(self, admission: Admission, organization: str, key_id: str) -> None:
         self._admission = admission
         self._organization = organization
         self._key_id = key_id
         self._released = False
+        self._resting = False
 
     def release(self) -> None:
         """Give the slot back; a second call does nothing."""
-        if not self._released:
-            self._released = True
+        if self._released:
+            return
+        self._released = True
+        if self._resting:
+            self._admission._resting_ended(self._key_id)
+        else:
             self._admission._give_back(self._organization, self._key_id)
+
+    def rest(self) -> None:
+        """Let others run while the statement waits for its client to ask for more rows.
+
+        When too many statements rest already, the slot is kept: what rests holds memory, and must be bounded.
+        """
+        if not (self._released or self._resting) and self._admission._may_rest(self._key_id):
+            self._resting = True
+            self._admission._give_back(self._organization, self._key_id)
+
+    async def resume(self) -> None:
+        """Have the slot again, in turn.
+
+        Raises:
+            TooManyQueries: as `Admission.acquire`.
+        """
+        if self._released or not self._resting:
+            return
+        self._take_over(await self._admission.acquire(self._organization, self._key_id))
+
+    def _take_over(self, granted: Slot) -> None:
+        if self._released:  # while it waited
+            granted.release()
+        else:
+            self._resting = False
+            self._admission._resting_ended(self._key_id)
 
 
 class Admission:
@@ -44,6 +75,9 @@ class Admission:
         self._limits = limits
         self.running = 0
         self.queued = 0
+        self.resting = 0
+        """Statements between two requests for rows, without a slot."""
+        self._resting_per_key: dict[str, int] = {}
         self._per_key: dict[str, int] = {}
         self._per_organization: dict[str, int] = {}
         self._queues: dict[str, deque[_Waiter]] = {}
@@ -110,6 +144,20 @@ class Admission:
             self.queued -= 1
             if not queue:
                 del self._queues[waiter.key_id]
+
+    def _may_rest(self, key_id: str) -> bool:
+        limits, own = self._limits, self._resting_per_key.get(key_id, 0)
+        if self.resting >= limits.resting_max or own >= limits.resting_per_key_max:
+            return False
+        self.resting += 1
+        self._resting_per_key[key_id] = own + 1
+        return True
+
+    def _resting_ended(self, key_id: str) -> None:
+        self.resting -= 1
+        self._resting_per_key[key_id] -= 1
+        if not self._resting_per_key[key_id]:
+            del self._resting_per_key[key_id]
 
     def _give_back(self, organization: str, key_id: str) -> None:
         self.running -= 1

@@ -36,6 +36,7 @@ class NodeMetrics:
         self.authentications = Counter("hatidata_authentications", "Authentications.", ["result"], registry=r)
         self.running = Gauge("hatidata_statements_running", "Statements that hold a slot.", registry=r)
         self.queued = Gauge("hatidata_statements_queued", "Statements waiting for a slot.", registry=r)
+        self.resting = Gauge("hatidata_statements_resting", "Statements whose client has not asked on.", registry=r)
         self.rulebook_age = Gauge("hatidata_rulebook_age_seconds", "Seconds since it was confirmed.", registry=r)
         self.rulebook_version = Gauge("hatidata_rulebook_version", "Version of the rulebook in force.", registry=r)
         self.audit_lag = Gauge("hatidata_audit_lag_seconds", "Age of the oldest record not shipped.", registry=r)

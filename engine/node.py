@@ -274,6 +274,7 @@ class Node:
         metrics, cache = self.metrics, self._cache.status()
         metrics.running.set(self._admission.running)
         metrics.queued.set(self._admission.queued)
+        metrics.resting.set(self._admission.resting)
         metrics.rulebook_age.set(min(self.keeper.age_s, 1e9))
         metrics.rulebook_version.set(self.keeper.version)
         metrics.audit_lag.set(self.audit.lag_s)

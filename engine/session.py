@@ -177,6 +177,8 @@ class Session:
                 message = channel.poll()
                 if message is None:
                     await channel.flush()
+                    if state.portals:
+                        state.rest()
                     message = await channel.receive(self._idle_limit(state))
                 if conversation.admit(message) is Move.HANDLE:
                     await self._handle(state, queries, message)
@@ -305,7 +307,7 @@ class Session:
             return
         state.interrupted = why
         run = state.active
-        if run is not None and run.execution is not None:
+        if run is not None and run.execution is not None and not run.waiting:
             task = asyncio.get_running_loop().create_task(run.execution.cancel())
             self._cancel_tasks.add(task)
             task.add_done_callback(self._cancel_tasks.discard)

@@ -92,6 +92,12 @@ class Run:
         self._queue_ms = 0.0
         self._intended = False
         self._finished = False
+        self._deadline = 0.0
+        """Loop time."""
+        self._alarm: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self.waiting = False
+        """For its slot again, after a rest."""
         self.query_id = new_id()
         self.execution: Execution | None = None
         self.rows = 0
@@ -118,6 +124,7 @@ class Run:
             slot = await desk.admission.acquire(principal.organization, principal.key_id, timeout_s)
             self._queue_ms = (time.perf_counter() - self._began) * 1000
         self._slot = slot
+        self._deadline = asyncio.get_running_loop().time() + timeout_s
         source, self._parameters = self._source, parameters
         intent = self._intent()
 
@@ -189,8 +196,12 @@ class Run:
             Refusal: the statement failed on its way.
             ClientGone: nobody takes them.
         """
+        if self._ending is not None:
+            raise _late()
         if self._finished:
             raise SessionRefused(OBJECT_STATE, "The statement of this portal has ended.")
+        if self._alarm is not None:
+            await self._resume()
         sent = 0
         frames = self._frames
         limit = self._identity.rulebook.limits.result_rows_max
@@ -220,6 +231,27 @@ class Run:
             await channel.send_bulk(data)
         return sent
 
+    def rest(self) -> None:
+        """The client has rows and asks for none now: its slot is others', until it asks again or the deadline comes."""
+        if self._alarm is None and self._slot is not None and not self._finished:
+            self._slot.rest()
+            self._alarm = asyncio.get_running_loop().call_at(self._deadline, self._expire)
+
+    async def _resume(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._slot is not None:
+            self.waiting = True
+            try:
+                await self._slot.resume()
+            finally:
+                self.waiting = False
+
+    def _expire(self) -> None:
+        """The deadline came while nobody asked for rows: what the statement holds is freed now, not when they do."""
+        self._ending = asyncio.get_running_loop().create_task(self.finish(_late()))
+
     async def skip(self, rows_max: int) -> int:
         """Pass over rows without sending them (MOVE); how many (0 asks for all)."""
         sink = _Sink()
@@ -233,6 +265,8 @@ class Run:
         if self._finished:
             return
         self._finished = True
+        if self._alarm is not None:
+            self._alarm.cancel()
         try:
             if self.execution is not None:
                 await self.execution.__aexit__(None, None, None)
@@ -280,6 +314,13 @@ class Run:
         metrics.bytes.inc(self.bytes)
         if told:
             metrics.refusals.labels(told.code).inc()
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "The statement was stopped at its deadline, between two requests for its rows.",
+        advice="Fetch faster, or raise statement_timeout.",
+    )
 
 
 class _Sink:

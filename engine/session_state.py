@@ -197,6 +197,12 @@ class SessionState:
             await portal.run.finish()
         return portal is not None
 
+    def rest(self) -> None:
+        """The client is waited for: portals that stopped between rows give up their slots meanwhile."""
+        for portal in self.portals.values():
+            if portal.run is not None:
+                portal.run.rest()
+
     async def close_portals(self, *, held: bool = False) -> None:
         """Close every portal; cursors WITH HOLD only when `held`."""
         for name, portal in list(self.portals.items()):

@@ -47,6 +47,9 @@ class QueryLimits:
     per_key_max: int = 0
     """Running at once under one key; 0 is no limit of its own."""
     per_organization_max: int = 0
+    resting_max: int = 64
+    """Statements whose client has rows and asks for none: so many give up their slots meanwhile, more keep theirs."""
+    resting_per_key_max: int = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -522,3 +522,76 @@ def test_a_statement_sent_again_is_judged_again_when_the_law_changed(tmp_path: P
             await raw.close()
 
     run(story())
+
+
+def test_a_portal_between_two_requests_for_rows_holds_no_slot(tmp_path: Path) -> None:
+    async def story() -> None:
+        queries = QueryLimits(running_max=1, wait_s=0.3, resting_max=1)
+        async with front(tmp_path, queries=queries) as f:
+            admission = f.desk.admission
+            slow, other, third = [await Raw.login(f) for _ in range(3)]
+            await slow.query("BEGIN")
+            slow.say(parse("rows 30") + bind("p") + execute("p", 10) + SYNC)
+            assert kinds(await slow.until_ready()) == "12" + "D" * 10 + "sZ"
+            await until(lambda: (admission.running, admission.resting) == (0, 1))
+            assert kinds(await other.query("select 1")) == "TDCZ"
+
+            await other.query("BEGIN; DECLARE c CURSOR FOR rows 30; FETCH 5 FROM c")
+            await until(lambda: admission.running == 1)  # one rests already: this one keeps its slot
+            assert admission.resting == 1
+            slow.say(execute("p", 10) + SYNC)
+            assert fields(dict(await slow.until_ready())["E"])["C"] == "53400"
+            await until(lambda: admission.resting == 0)
+            await other.query("CLOSE c")
+            assert kinds(await third.query("select 1")) == "TDCZ"
+
+            await third.query("BEGIN; DECLARE c CURSOR FOR rows 30; FETCH 5 FROM c")
+            await until(lambda: (admission.running, admission.resting) == (0, 1))
+            heard = await third.query("FETCH ALL FROM c")
+            assert kinds(heard) == "T" + "D" * 25 + "CZ"
+            for raw in (slow, other, third):
+                await raw.close()
+            await until(lambda: (admission.running, admission.resting, f.executor.running) == (0, 0, 0))
+
+    run(story())
+
+
+def test_a_portal_nobody_asks_is_freed_at_its_deadline_and_a_cancel_reaches_one_that_waits(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with front(tmp_path, queries=QueryLimits(running_max=1)) as f:
+            admission = f.desk.admission
+            raw, other = [await Raw.login(f) for _ in range(2)]
+            await raw.query("BEGIN; SET LOCAL statement_timeout = '300ms'")
+            raw.say(parse("rows 300") + bind("p") + execute("p", 10) + SYNC)
+            assert kinds(await raw.until_ready())[-2:] == "sZ"
+            await until(lambda: f.audit.outcomes and f.audit.outcomes[-1].status == "timed_out")
+            assert (f.executor.running, admission.resting) == (0, 0)
+            raw.say(execute("p", 10) + SYNC)
+            assert fields(dict(await raw.until_ready())["E"])["C"] == "57014"
+
+            await raw.query("ROLLBACK; BEGIN")
+            raw.say(parse("rows 300") + bind("p") + execute("p", 10) + SYNC)
+            await raw.until_ready()
+            other.say(message("Q", b"rows 1 slow\0"))
+            await until(lambda: (admission.running, admission.resting) == (1, 1))
+            raw.say(execute("p", 10) + SYNC)
+            await until(lambda: admission.queued == 1)
+            once = await Raw.secure(f)
+            once.say(cancel(raw.process_id, raw.secret))
+            assert fields(dict(await raw.until_ready())["E"])["C"] == "57014"
+            assert (admission.running, admission.resting, admission.queued) == (1, 0, 0)
+            for each in (raw, other, once):
+                await each.close()
+
+    run(story())
+
+
+def test_parsers_that_disagree_refuse_the_statement_and_are_counted_for_the_monitoring(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with front(tmp_path) as f:
+            raw = await Raw.login(f)
+            assert (await raw.error("select disagree"))["C"] == "0A000"
+            await until(lambda: b'hatidata_refusals_total{code="parsers_disagree"} 1.0' in f.desk.metrics.render())
+            assert f.audit.outcomes[-1].status == "denied"
+
+    run(story())
