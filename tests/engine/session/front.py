@@ -39,7 +39,14 @@ from governance.api_key import new_key, public_prefix
 from governance.api_key_hash import hash_key
 from governance.audit_record import QueryIntent, QueryOutcome, SessionEvent
 from governance.bundle import Manifest
-from governance.errors import AuditUnavailable, DeadlineExceeded, EngineFailed, SyntaxRefused, TableUnknown
+from governance.errors import (
+    AuditUnavailable,
+    DeadlineExceeded,
+    EngineFailed,
+    ParsersDisagree,
+    SyntaxRefused,
+    TableUnknown,
+)
 from governance.principals import Agent
 from governance.roles import Role
 from governance.rulebook import Key, Limits, Rulebook, User
@@ -120,6 +127,8 @@ class FakePipeline:
             raise SyntaxRefused("syntax error", position=1)
         if "hidden" in words:
             raise TableUnknown('relation "hidden" does not exist', reason="cross_organization")
+        if "disagree" in words:
+            raise ParsersDisagree("This statement is not understood well enough to run.")
         return Governed(
             segments=(text,),
             kind="select",
