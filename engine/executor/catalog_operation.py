@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.catalog.emulation import types
+from engine.catalog.emulation.types import preload
 from engine.catalog.emulation.image import CatalogImage
-from engine.catalog.emulation.rows import static
 from engine.catalog.emulation.statement import CatalogColumn, translate
 from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
@@ -200,5 +200,4 @@ def rehearse_catalog() -> None:
     """
     _INSTANCES.open()
     _ = translate("SELECT c.oid::regclass, relname FROM pg_class c WHERE oid = $1::regclass")
-    for name in ("pg_attribute", "pg_proc"):  # fixed rows are read from their file once
-        _ = static(name)
+    preload()

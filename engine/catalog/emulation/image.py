@@ -65,7 +65,7 @@ class ColumnFact:
 
 @dataclass(frozen=True, slots=True)
 class RelationFact:
-    """A table (`r`) or view (`v`) with its object id."""
+    """A table (`r`) or view (`v`) with its object id and those of its row type and the array of that."""
 
     oid: int
     schema: str
@@ -73,6 +73,8 @@ class RelationFact:
     kind: str
     columns: tuple[ColumnFact, ...]
     definition: str = ""
+    row_type: int = 0
+    array_type: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class CatalogImage:
                     r.name,
                     r.kind,
                     r.definition,
+                    r.row_type,
+                    r.array_type,
                     [[c.name, c.oid, c.modifier, c.dimensions] for c in r.columns],
                 ]
                 for r in self.relations
@@ -115,8 +119,8 @@ class CatalogImage:
             document["user"],
             tuple((oid, name) for oid, name in document["schemas"]),
             tuple(
-                RelationFact(oid, schema, name, kind, tuple(ColumnFact(*c) for c in columns), definition)
-                for oid, schema, name, kind, definition, columns in document["relations"]
+                RelationFact(oid, schema, name, kind, tuple(ColumnFact(*c) for c in columns), *more)
+                for oid, schema, name, kind, *more, columns in document["relations"]
             ),
         )
 
@@ -164,6 +168,8 @@ def build(relations: Iterable[RelationLike], *, database: str, user: str, schema
             "r" if r.definition is None else "v",
             tuple(column_fact(c.name, c.type) for c in r.columns),
             r.definition or "",
+            oids.of("row type", f"{r.schema}\0{r.name}"),
+            oids.of("array type", f"{r.schema}\0{r.name}"),
         )
         for r in seen
     )

@@ -8,7 +8,7 @@ from typing import Any
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.image import OWNER, CatalogImage, ColumnFact
 from engine.catalog.emulation.names import format_type
-from engine.catalog.emulation.rows import PG_CATALOG_OID, PRODUCERS, Row, _all_relations, schema_oids, static
+from engine.catalog.emulation.rows import PRODUCERS, Row, all_relations, schema_oids, static, static_schema
 
 _INTEGER_BITS = {t.INT2: 16, t.INT4: 32, t.INT8: 64}
 _FLOAT_BITS = {t.FLOAT4: 24, t.FLOAT8: 53}
@@ -33,13 +33,13 @@ def _catalog_name(image: CatalogImage) -> Iterator[Row]:
 
 @_producer("schemata")
 def _schemata(image: CatalogImage) -> Iterator[Row]:
-    for name in schema_oids(image):
+    for name in schema_oids(image).keys() - {"pg_toast"}:
         yield {"catalog_name": image.database, "schema_name": name, "schema_owner": OWNER}
 
 
 @_producer("tables")
 def _tables(image: CatalogImage) -> Iterator[Row]:
-    for schema, name, kind in _all_relations(image):
+    for schema, name, kind in all_relations(image):
         yield {
             "table_catalog": image.database, "table_schema": schema, "table_name": name,
             "table_type": "BASE TABLE" if kind == "r" else "VIEW", "is_insertable_into": "NO", "is_typed": "NO",
@@ -49,7 +49,7 @@ def _tables(image: CatalogImage) -> Iterator[Row]:
 @_producer("views")
 def _views(image: CatalogImage) -> Iterator[Row]:
     definitions = {(r.schema, r.name): r.definition for r in image.relations}
-    for schema, name, kind in _all_relations(image):
+    for schema, name, kind in all_relations(image):
         if kind == "v":
             yield {
                 "table_catalog": image.database, "table_schema": schema, "table_name": name,
@@ -95,13 +95,12 @@ def _columns(image: CatalogImage) -> Iterator[Row]:
     system = {int(r["oid"]): r for r in static("pg_class")}
     for row in static("pg_attribute"):
         relation = system[int(row["attrelid"])]
-        schema = "pg_catalog" if int(relation["relnamespace"]) == PG_CATALOG_OID else "information_schema"
-        kind = t.types().get(int(row["atttypid"]))
-        if kind is None:
+        if relation["relkind"] not in "rv" or int(row["attnum"]) < 0:
             continue
+        kind = t.types()[int(row["atttypid"])]
         oid = kind.base if kind.kind == "d" else kind.oid
         fact = ColumnFact(row["attname"], oid, row["atttypmod"], 0)
-        yield _column(image, schema, relation["relname"], int(row["attnum"]), fact)
+        yield _column(image, static_schema(relation), relation["relname"], int(row["attnum"]), fact)
     for relation_fact in image.relations:
         for number, fact in enumerate(relation_fact.columns, 1):
             yield _column(image, relation_fact.schema, relation_fact.name, number, fact)

@@ -109,8 +109,7 @@ class Names:
     def _relations(self) -> dict[tuple[str, str], int]:
         found = {}
         for row in self._rows.static("pg_class"):
-            schema = "pg_catalog" if int(row["relnamespace"]) == self._rows.PG_CATALOG_OID else "information_schema"
-            found[schema, row["relname"]] = int(row["oid"])
+            found[self._rows.static_schema(row), row["relname"]] = int(row["oid"])
         found |= {(r.schema, r.name): r.oid for r in self._image.relations}
         return found
 

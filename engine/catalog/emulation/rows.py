@@ -12,6 +12,9 @@ from engine.catalog.emulation.image import OWNER, OWNER_OID, CatalogImage, Relat
 
 Row = dict[str, Any]
 PG_CATALOG_OID, PG_TOAST_OID, HEAP, DATABASE_TABLESPACE = 11, 99, 2, 1663
+_FIXED_SCHEMAS = {PG_CATALOG_OID: "pg_catalog", PG_TOAST_OID: "pg_toast"}
+_ANY_TABLE = "1259"
+"""pg_class: its hidden columns (ctid, xmin, ...) are those of every table."""
 _SAFE_SETTING_CONTEXTS = ("user", "internal")
 _HIDDEN_SETTINGS = (
     "log_",
@@ -29,24 +32,27 @@ _HIDDEN_SETTINGS = (
 
 
 @cache
-def _static() -> dict[str, list[Row]]:
-    """The fixed rows of PostgreSQL 15; ids as numbers."""
-    found: dict[str, list[Row]] = {}
-    for name, entry in t.load("postgres15_rows.json").items():
-        columns, constant = entry["columns"], entry["constant"]
-        found[name] = [{**constant, **dict(zip(columns, row, strict=True))} for row in entry["rows"]]
-    return found
+def _fixed(name: str) -> tuple[Row, tuple[str, ...], list[list[Any]]]:
+    """What all rows of a relation have in common, the names of what varies, and that, row by row."""
+    entry = t.load(f"rows/{name}.json").get(name)
+    return (entry["constant"], tuple(entry["columns"]), entry["rows"]) if entry else ({}, (), [])
 
 
 def static(name: str) -> list[Row]:
-    """The fixed rows of one relation; none when it has none."""
-    return _static().get(name, [])
+    """The fixed rows of one relation of PostgreSQL 15, ids as text; none when it has none."""
+    constant, columns, found = _fixed(name)
+    return [{**constant, **dict(zip(columns, row, strict=True))} for row in found]
+
+
+def static_schema(row: Row) -> str:
+    """The schema of a fixed row of pg_class."""
+    return _FIXED_SCHEMAS.get(int(row["relnamespace"]), "information_schema")
 
 
 @cache
 def information_schema_oid() -> int:
     """The id PostgreSQL gave information_schema in the fixed rows."""
-    return next(int(r["relnamespace"]) for r in static("pg_class") if int(r["relnamespace"]) != PG_CATALOG_OID)
+    return next(oid for r in static("pg_class") if (oid := int(r["relnamespace"])) not in _FIXED_SCHEMAS)
 
 
 def role_oid(user: str) -> int:
@@ -70,10 +76,14 @@ def _namespaces(image: CatalogImage) -> Iterator[Row]:
         yield {"oid": oid, "nspname": name, "nspowner": OWNER_OID}
 
 
+_INPUT_OUTPUT = ("typinput", "typoutput", "typreceive", "typsend", "typanalyze")
+
+
 def _class_row(relation: RelationFact, namespace: int, user: str) -> Row:
     table = relation.kind == "r"
     return {
-        "oid": relation.oid, "relname": relation.name, "relnamespace": namespace, "reltype": 0, "reloftype": 0,
+        "oid": relation.oid, "relname": relation.name, "relnamespace": namespace, "reltype": relation.row_type,
+        "reloftype": 0,
         "relowner": OWNER_OID, "relam": HEAP if table else 0, "relfilenode": relation.oid if table else 0,
         "reltablespace": 0, "relpages": 0, "reltuples": -1.0, "relallvisible": 0, "reltoastrelid": 0,
         "relhasindex": False, "relisshared": False, "relpersistence": "p", "relkind": relation.kind,
@@ -91,7 +101,7 @@ def _grantee(user: str) -> str:
 
 def _classes(image: CatalogImage) -> Iterator[Row]:
     for row in static("pg_class"):
-        yield {**row, "reltype": 0, "reltoastrelid": 0, "relhasindex": False, "relowner": OWNER_OID}
+        yield row if row["relkind"] == "i" else {**row, "relacl": [f"=r/{OWNER}"]}
     oids = schema_oids(image)
     for relation in image.relations:
         yield _class_row(relation, oids[relation.schema], image.user)
@@ -100,7 +110,10 @@ def _classes(image: CatalogImage) -> Iterator[Row]:
 def _attributes(image: CatalogImage) -> Iterator[Row]:
     yield from static("pg_attribute")
     details = {int(r["oid"]): r for r in static("pg_type")}
+    hidden = [r for r in static("pg_attribute") if r["attrelid"] == _ANY_TABLE and int(r["attnum"]) < 0]
     for relation in image.relations:
+        for row in hidden if relation.kind == "r" else ():
+            yield {**row, "attrelid": relation.oid}
         for number, column in enumerate(relation.columns, 1):
             kind = details[column.oid]
             yield {
@@ -113,8 +126,31 @@ def _attributes(image: CatalogImage) -> Iterator[Row]:
             }  # fmt: skip
 
 
-def _types(_: CatalogImage) -> Iterator[Row]:
+def _types(image: CatalogImage) -> Iterator[Row]:
     yield from static("pg_type")
+    oids = schema_oids(image)
+    taken = {(r.schema, r.name) for r in image.relations}
+    for relation in image.relations:
+        namespace, array = oids[relation.schema], "_" + relation.name
+        while (relation.schema, array) in taken:
+            array = "_" + array
+        taken.add((relation.schema, array))
+        common = {
+            "typnamespace": namespace, "typowner": OWNER_OID, "typlen": -1, "typbyval": False,
+            "typispreferred": False, "typisdefined": True, "typdelim": ",", "typmodin": 0, "typmodout": 0,
+            "typalign": "d", "typstorage": "x", "typnotnull": False, "typbasetype": 0, "typtypmod": -1, "typndims": 0,
+            "typcollation": 0,
+        }  # fmt: skip
+        yield {
+            **common, "oid": relation.row_type, "typname": relation.name, "typtype": "c", "typcategory": "C",
+            "typrelid": relation.oid, "typsubscript": 0, "typelem": 0, "typarray": relation.array_type,
+            **dict(zip(_INPUT_OUTPUT, (2290, 2291, 2402, 2403, 0), strict=True)),
+        }  # fmt: skip
+        yield {
+            **common, "oid": relation.array_type, "typname": array, "typtype": "b", "typcategory": "A", "typrelid": 0,
+            "typsubscript": 6179, "typelem": relation.row_type, "typarray": 0,
+            **dict(zip(_INPUT_OUTPUT, (750, 751, 2400, 2401, 3816), strict=True)),
+        }  # fmt: skip
 
 
 def _databases(image: CatalogImage) -> Iterator[Row]:
@@ -126,6 +162,7 @@ def _databases(image: CatalogImage) -> Iterator[Row]:
 
 
 def _roles(image: CatalogImage) -> Iterator[Row]:
+    yield from static("pg_roles")
     names = {OWNER: OWNER_OID}
     names.setdefault(image.user, role_oid(image.user))
     for name, oid in names.items():
@@ -147,14 +184,14 @@ def _users(image: CatalogImage) -> Iterator[Row]:
 
 def _pg_tables(image: CatalogImage) -> Iterator[Row]:
     flags = {"hasindexes": False, "hasrules": False, "hastriggers": False, "rowsecurity": False}
-    for schema, name, kind in _all_relations(image):
+    for schema, name, kind in all_relations(image):
         if kind == "r":
             yield {"schemaname": schema, "tablename": name, "tableowner": OWNER, **flags}
 
 
 def _pg_views(image: CatalogImage) -> Iterator[Row]:
     definitions = {(r.schema, r.name): r.definition for r in image.relations}
-    for schema, name, kind in _all_relations(image):
+    for schema, name, kind in all_relations(image):
         if kind == "v":
             yield {
                 "schemaname": schema,
@@ -164,10 +201,10 @@ def _pg_views(image: CatalogImage) -> Iterator[Row]:
             }
 
 
-def _all_relations(image: CatalogImage) -> Iterator[tuple[str, str, str]]:
+def all_relations(image: CatalogImage) -> Iterator[tuple[str, str, str]]:
     for row in static("pg_class"):
-        schema = "pg_catalog" if int(row["relnamespace"]) == PG_CATALOG_OID else "information_schema"
-        yield schema, row["relname"], row["relkind"]
+        if row["relkind"] in "rv":
+            yield static_schema(row), row["relname"], row["relkind"]
     for relation in image.relations:
         yield relation.schema, relation.name, relation.kind
 

@@ -92,6 +92,8 @@ class PgType:
     kind: str
     base: int
     category: str
+    schema: str = "pg_catalog"
+    preferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +106,29 @@ class Relation:
     columns: tuple[tuple[str, int, int], ...]
 
 
+@cache
+def _text(name: str) -> str:
+    """A data file of this room, or nothing when there is none of that name."""
+    file = resources.files("engine.catalog.emulation").joinpath("data", *name.split("/"))
+    return file.read_text(encoding="utf-8") if file.is_file() else "{}"
+
+
 def load(name: str) -> dict[str, Any]:
-    """A data file of this room."""
-    text = resources.files("engine.catalog.emulation").joinpath("data", name).read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
+    """What a data file of this room holds; nothing when there is none of that name."""
+    document: dict[str, Any] = json.loads(_text(name))
     return document
+
+
+def preload() -> None:
+    """Read every data file, for a process that will not be let near files later."""
+    for entry in resources.files("engine.catalog.emulation").joinpath("data", "rows").iterdir():
+        _text(f"rows/{entry.name}")
 
 
 @cache
 def types() -> Mapping[int, PgType]:
     """Every type of a fresh PostgreSQL 15, by id."""
-    return {
-        row[0]: PgType(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in _shapes()["types"]
-    }
+    return {row[0]: PgType(*row) for row in _shapes()["types"]}
 
 
 @cache
@@ -127,7 +139,7 @@ def _shapes() -> dict[str, Any]:
 @cache
 def types_by_name() -> Mapping[str, PgType]:
     """The same by name (names are unique within pg_catalog)."""
-    return {t.name: t for t in types().values() if t.kind != "d"}
+    return {t.name: t for t in types().values() if t.kind != "d" and t.schema == "pg_catalog"}
 
 
 @cache
@@ -153,7 +165,7 @@ def named(name: str, *, exact: bool = False) -> PgType:
         StatementRefused: no such type.
     """
     found = types_by_name().get(name if exact else _ALIASES.get(name, name))
-    if found is None or (found.kind == "p" and found.name not in ("anyarray", "record")):
+    if found is None or found.kind == "c" or (found.kind == "p" and found.name not in ("anyarray", "record")):
         raise StatementRefused("A type in the catalog query does not exist.")
     return found
 

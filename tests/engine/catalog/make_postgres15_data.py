@@ -1,9 +1,9 @@
 # ruff: noqa: E501 - queries read better whole
-"""Writes engine/catalog/emulation/data/*.json from a running PostgreSQL 15 (not a test; run by hand).
+"""Writes engine/catalog/emulation/data from a fresh database of a running PostgreSQL 15 (not a test; run by hand).
 
-    python tests/engine/catalog/make_postgres15_data.py "host=... user=postgres dbname=postgres"
+    python tests/engine/catalog/make_postgres15_data.py "host=... user=hatidata dbname=fresh"
 
-Only facts of the fixed system catalog are taken (object ids below 16384): names, ids and types of system relations,
+`fresh` is made from template0, without plpgsql and public, by the bootstrap user `hatidata`. Only facts of the fixed system catalog are taken (object ids below 16384): names, ids and types of system relations,
 types, functions and casts, as every PostgreSQL 15 has them.
 """
 
@@ -18,25 +18,27 @@ import psycopg
 
 DATA = Path(__file__).parents[3] / "engine" / "catalog" / "emulation" / "data"
 
-PLAIN_TYPES = "typnamespace = 11 and typtype in ('b', 'p', 'r', 'm') and (typelem = 0 or typcategory <> 'A' or exists (select from pg_type e where e.oid = t.typelem and e.typtype in ('b', 'p', 'r', 'm'))) or typtype = 'd'"
+SYSTEM = "(11, 99, (select oid from pg_namespace where nspname = 'information_schema'))"
+CLASSES = f"relnamespace in {SYSTEM} and c.oid < 16384"
+WHOLE = "am amop amproc aggregate cast conversion constraint index language opclass operator opfamily range tablespace ts_config ts_config_map ts_dict ts_parser ts_template init_privs auth_members"
+"""Relations taken as they are, without rows of objects made later."""
 
 ROWS = {
-    "pg_type": f"select * from pg_type t where {PLAIN_TYPES} order by oid",
-    "pg_proc": "select oid, proname, pronamespace, prolang, prokind, prorettype, proargtypes, pronargs, proretset, provolatile, proisstrict, provariadic from pg_proc where oid < 16384 and pronamespace = 11 order by oid",
-    "pg_cast": "select * from pg_cast where oid < 16384 order by oid",
-    "pg_am": "select * from pg_am order by oid",
-    "pg_opclass": "select * from pg_opclass where oid < 16384 order by oid",
-    "pg_opfamily": "select * from pg_opfamily where oid < 16384 order by oid",
-    "pg_operator": "select * from pg_operator where oid < 16384 order by oid",
-    "pg_collation": "select * from pg_collation where collname in ('default', 'C', 'POSIX', 'ucs_basic') order by oid",
-    "pg_language": "select * from pg_language where lanname in ('internal', 'c', 'sql') order by oid",
-    "pg_range": "select * from pg_range order by 1",
-    "pg_tablespace": "select * from pg_tablespace order by oid",
-    "pg_class": "select * from pg_class where relnamespace in (11, (select oid from pg_namespace where nspname = 'information_schema')) and relkind in ('r', 'v') order by oid",
-    "pg_attribute": "select a.* from pg_attribute a join pg_class c on c.oid = attrelid where relnamespace in (11, (select oid from pg_namespace where nspname = 'information_schema')) and relkind in ('r', 'v') and attnum > 0 order by attrelid, attnum",
-    "pg_settings": "select name, setting, unit, category, short_desc, null as extra_desc, context, vartype, 'default' as source, min_val, max_val, enumvals, boot_val, reset_val, null as sourcefile, null as sourceline, false as pending_restart from pg_settings order by name",
+    **{f"pg_{name}": f"select * from pg_{name}" for name in WHOLE.split()},
+    "pg_type": "select * from pg_type t where oid < 16384 order by oid",
+    "pg_proc": "select oid, proname, pronamespace, proowner, prolang, procost, prorows, provariadic, prosupport, prokind, prosecdef, proleakproof, proisstrict, proretset, provolatile, proparallel, pronargs, pronargdefaults, prorettype, proargtypes, proallargtypes, proargmodes, proargnames, protrftypes, prosrc, probin from pg_proc where oid < 16384 order by oid",
+    "pg_class": f"select c.* from pg_class c where {CLASSES} order by oid",
+    "pg_attribute": f"select a.* from pg_attribute a join pg_class c on c.oid = attrelid where {CLASSES} order by attrelid, attnum",
+    "pg_collation": "select * from pg_collation where collprovider <> 'i' order by oid",
+    "pg_roles": "select * from pg_roles where rolname like 'pg\\_%' order by oid",
+    "pg_rewrite": "select oid, rulename, ev_class, ev_type, ev_enabled, is_instead from pg_rewrite where oid < 16384 order by oid",
+    "pg_depend": "select * from pg_depend where objid < 16384 and refobjid < 16384",
+    "pg_description": "select * from pg_description where objoid < 16384 and (classoid <> 'pg_collation'::regclass or objoid in (100, 950, 951))",
+    "pg_timezone_abbrevs": "select * from pg_timezone_abbrevs",
+    "pg_settings": "select name, setting, unit, category, short_desc, extra_desc, context, vartype, 'default' as source, min_val, max_val, enumvals, boot_val, reset_val, null as sourcefile, null as sourceline, false as pending_restart from pg_settings order by name",
     "keywords": "select word, catcode, barelabel, catdesc, baredesc from pg_get_keywords()",
 }
+"""File of data/rows -> query. Expression trees (pg_node_tree) and access lists stay behind."""
 
 
 def fetch(connection: psycopg.Connection[Any], query: str) -> dict[str, Any]:
@@ -49,7 +51,9 @@ def fetch(connection: psycopg.Connection[Any], query: str) -> dict[str, Any]:
             name = f"string_to_array({name}::text, ' ')::bigint[] as {name}"
         elif column.type_code in (24, 2202, 2203, 2204, 2205, 2206, 4089, 4096):
             name = f"{name}::oid as {name}"
-        elif column.type_code in (194, 1033, 1034, 2277, 28, 27):
+        elif column.type_code in (194, 1034):
+            name = f"null::text as {name}"
+        elif column.type_code in (2277, 28, 27):
             name = f"{name}::text as {name}"
         shown.append(name)
     rows = [
@@ -82,11 +86,12 @@ def dump(path: Path, document: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    DATA.mkdir(parents=True, exist_ok=True)
+    (DATA / "rows").mkdir(parents=True, exist_ok=True)
     with psycopg.connect(sys.argv[1]) as connection:
         connection.execute("set datestyle = iso")
         types = connection.execute(
-            f"select oid::int, typname::text, typlen::int, typelem::int, typarray::int, typtype::text, typbasetype::int, typcategory::text from pg_type t where {PLAIN_TYPES} order by oid"
+            "select t.oid::int, typname::text, typlen::int, typelem::int, typarray::int, typtype::text, typbasetype::int, typcategory::text, nspname::text, typispreferred"
+            " from pg_type t join pg_namespace n on n.oid = typnamespace where t.oid < 16384 order by t.oid"
         ).fetchall()
         relations = connection.execute(
             "select n.nspname || '.' || c.relname, c.oid::int, json_agg(json_build_array(a.attname, a.atttypid::int) order by a.attnum)"
@@ -97,7 +102,8 @@ def main() -> None:
             DATA / "postgres15_shapes.json",
             {"types": types, "relations": {name: {"oid": oid, "columns": columns} for name, oid, columns in relations}},
         )
-        dump(DATA / "postgres15_rows.json", {name: fetch(connection, query) for name, query in ROWS.items()})
+        for name, query in ROWS.items():
+            dump(DATA / "rows" / f"{name}.json", {name: fetch(connection, query)})
 
 
 if __name__ == "__main__":
