@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup wheels demo test test-slow check bench mutants synth aws-smoke test-qemu lock clean
+.PHONY: help setup wheels demo test test-slow check bench mutants synth aws-smoke test-qemu test-emulator lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,14 @@ test-qemu: $(VENV)/.ready build/kernel/.ready ## a node's boot and end with real
 build/kernel/.ready: # a Debian kernel to boot, unpacked and not installed; 70 MB
 	mkdir -p build/kernel
 	cd build/kernel && apt-get download "$$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p' | head -n 1)" && dpkg -x linux-image-*.deb . && rm linux-image-*.deb
+	touch $@
+
+test-emulator: $(VENV)/.ready build/emulator/.ready ## deploy, boot, query and terminate on an emulator of AWS on loopback
+	$(BIN)/python -m pytest tests/cdk/emulator -m slow $(TEST_ARGS)
+
+build/emulator/.ready: tests/cdk/emulator/emulator.lock # apart from .venv: it pins older libraries
+	rm -rf build/emulator && $(PYTHON) -m venv build/emulator
+	build/emulator/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
 	touch $@
 
 mutants: setup ## mutation testing of the law; MUTANTS='engine.pipeline.guard*' narrows it; hours for all

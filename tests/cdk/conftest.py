@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "safety": {"alarm_emails": ["oncall@example.com"]},
     },
+    "emulated": {"nodes": {"ami_id": "ami-0123456789abcdef0"}},
 }
 
 
@@ -79,7 +80,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
                     str(Path(__file__).parent / "synthesize.py"),
                     str(settings),
                     str(out),
-                    *(["raw"] if variant == "example" else []),
+                    *({"example": ["raw"], "emulated": ["rooms"]}.get(variant, [])),
                 ]
                 ran = subprocess.run(script, capture_output=True, text=True, cwd=ROOT, check=False, timeout=240)
                 assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]

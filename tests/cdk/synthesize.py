@@ -1,7 +1,7 @@
 """Write the assembly of a deployment to a folder: run as a process of its own, so that only one holds jsii.
 
-`synthesize.py SETTINGS OUT [raw]`; with `raw` nothing is acknowledged, so that the report holds every finding, and one
-stack more breaks everything that is promised.
+`synthesize.py SETTINGS OUT [raw | rooms]`; with `raw` nothing is acknowledged, so that the report holds every finding,
+and one stack more breaks everything that is promised; with `rooms` functions are those that a real synthesis deploys.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from cdk_app.__main__ import context, use_locked_node
 from tests.cdk.cloud import ACCOUNT, OFFENDING, REGION
 
 
-def main(settings: Path, out: Path, *, raw: bool) -> None:
+def main(settings: Path, out: Path, *, raw: bool, rooms: bool) -> None:
     use_locked_node()
     import aws_cdk as cdk
 
     from cdk_app.app import compose
     from cdk_app.review import acknowledge, review
     from cdk_app.settings import read_deployment
-    from cdk_app.software import Software
+    from cdk_app.software import FUNCTION_ROOMS, Software, stage_rooms
 
     folders = [out / name for name in ("layer", "functions", "node")]
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "stand-in").write_text("of the wheels and rooms that a real synthesis deploys")
+    if rooms:
+        stage_rooms(out / "functions", FUNCTION_ROOMS)
     app = cdk.App(context=context(), outdir=str(out / "assembly"))
     deployment = read_deployment(settings)
     compose(app, deployment, Software(*folders))
@@ -72,4 +74,4 @@ def offend(app: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), raw="raw" in sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), raw="raw" in sys.argv[3:], rooms="rooms" in sys.argv[3:])
