@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 from cdk_app.permissions import Things
 from cdk_app.settings import Deployment
-from lambdas.access_review.settings import AccessReviewSettings
 from lambdas.audit_search.settings import AuditSearchSettings
 from lambdas.audit_tiering.settings import AuditTieringSettings
 from lambdas.chain_checkpoint.settings import ChainCheckpointSettings
 from lambdas.control_plane.settings import ControlPlaneSettings
-from lambdas.key_expiry.settings import KeyExpirySettings
 from lambdas.key_rotation.settings import KeyRotationSettings
 from lambdas.luks_erase.settings import LuksEraseSettings
 from lambdas.node_figures.settings import NodeFiguresSettings
+from lambdas.register_settings import RegisterSettings
 from lambdas.webhook_delivery.settings import WebhookDeliverySettings
 
 ERASE_HOOK = "erase"
@@ -51,8 +50,8 @@ def _key_rotation(deployment: Deployment, things: Things) -> dict[str, str]:
     ).environment()
 
 
-def _key_expiry(deployment: Deployment, _things: Things) -> dict[str, str]:
-    return KeyExpirySettings(
+def _register(deployment: Deployment, _things: Things) -> dict[str, str]:
+    return RegisterSettings(
         table=deployment.name("control"), environment_name=deployment.place.environment
     ).environment()
 
@@ -62,12 +61,6 @@ def _webhook_delivery(deployment: Deployment, things: Things) -> dict[str, str]:
         table=deployment.name("control"),
         secrets_key=things.control_key,
         environment_name=deployment.place.environment,
-    ).environment()
-
-
-def _access_review(deployment: Deployment, _things: Things) -> dict[str, str]:
-    return AccessReviewSettings(
-        table=deployment.name("control"), environment_name=deployment.place.environment
     ).environment()
 
 
@@ -110,7 +103,7 @@ def _luks_erase(deployment: Deployment, things: Things) -> dict[str, str]:
 
 _ENVIRONMENTS: dict[str, Callable[[Deployment, Things], dict[str, str]]] = {
     "control_plane": _control_plane,
-    "access_review": _access_review,
+    "access_review": _register,
     "chain_checkpoint": _chain_checkpoint,
     "rulebook_poll": _rulebook_poll,
     "audit_search": _audit_search,
@@ -118,6 +111,6 @@ _ENVIRONMENTS: dict[str, Callable[[Deployment, Things], dict[str, str]]] = {
     "luks_erase": _luks_erase,
     "node_figures": _node_figures,
     "key_rotation": _key_rotation,
-    "key_expiry": _key_expiry,
+    "key_expiry": _register,
     "webhook_delivery": _webhook_delivery,
 }

@@ -11,14 +11,14 @@ from typing import Any
 from aws.clients import client
 from aws.control_table import DynamoControlStore
 from lambdas.figures import metrics_line
-from lambdas.key_expiry.settings import KeyExpirySettings
 from lambdas.key_expiry.task import run
+from lambdas.register_settings import RegisterSettings
 from local.clock import SystemClock
 
 
 def handler(_event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """Warn of what ends, and end it; answers with what was done, by ids."""
-    settings, clock = KeyExpirySettings.from_environment(os.environ), SystemClock()
+    settings, clock = RegisterSettings.from_environment(os.environ), SystemClock()
     store = DynamoControlStore(client("dynamodb", settings.region), settings.table, clock)
     report = run(store, clock)
     sys.stdout.write(metrics_line(report.figures(), settings.environment_name, clock.now()) + "\n")

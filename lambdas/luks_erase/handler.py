@@ -23,10 +23,8 @@ def handler(event: Mapping[str, Any], _context: Any) -> dict[str, float]:
     told, clock = LuksEraseSettings.from_environment(os.environ), SystemClock()
     commands = SsmNodeCommands(client("ssm", told.region), told.document, delivery_s=DELIVERY_S)
     journal = TerminationTable(client("dynamodb", told.region), told.table, clock)
-    alarms, evidence = (
-        AlarmTopic(client("sns", told.region), told.topic),
-        AuditBucket(client("s3", told.region), told.audit_bucket),
-    )
+    alarms = AlarmTopic(client("sns", told.region), told.topic)
+    evidence = AuditBucket(client("s3", told.region), told.audit_bucket)
     ending = NodeEnding(told, commands, GroupHook(client("autoscaling", told.region)), journal, alarms, evidence, clock)
     figures = ending.handle(parse_event(event, told.group, told.hook)).figures()
     sys.stdout.write(metrics_line(figures, told.environment_name, clock.now()) + "\n")

@@ -10,8 +10,8 @@ import pytest
 from aws import clients
 from governance.access_review import AccessReview
 from lambdas.access_review import handler as door
-from lambdas.access_review.settings import AccessReviewSettings
 from lambdas.control_plane.bootstrap import bootstrap
+from lambdas.register_settings import RegisterSettings
 from local.clock import SystemClock
 from tests.support.aws import TABLE, control_stores
 
@@ -28,7 +28,7 @@ def test_h15_6_the_schedule_opens_a_review_for_each_organization_once(
             store, environment="production", organization_id="1", organization_name="Acme",
             owner_email="olga@acme.example", clock=SystemClock(),
         )  # fmt: skip
-        for name, value in AccessReviewSettings(TABLE).environment().items():
+        for name, value in RegisterSettings(TABLE).environment().items():
             monkeypatch.setenv(name, value)
         event = json.loads(EVENT.read_text())
         report = door.handler(event, None)

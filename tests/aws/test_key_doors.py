@@ -18,9 +18,9 @@ from governance.webhook import WebhookLog
 from lambdas.control_plane.bootstrap import bootstrap
 from lambdas.control_plane.handler import make_handler
 from lambdas.key_expiry import handler as expiry_door
-from lambdas.key_expiry.settings import KeyExpirySettings
 from lambdas.key_rotation import handler as rotation_door
 from lambdas.key_rotation.settings import KeyRotationSettings
+from lambdas.register_settings import RegisterSettings
 from lambdas.webhook_delivery import handler as delivery_door
 from lambdas.webhook_delivery.sender import Sent
 from lambdas.webhook_delivery.settings import WebhookDeliverySettings
@@ -48,7 +48,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         key = kms.create_key()["KeyMetadata"]["Arn"]
         kms.enable_key_rotation(KeyId=key)
         for settings in (
-            KeyRotationSettings(TABLE, (("data", key),)), KeyExpirySettings(TABLE), WebhookDeliverySettings(TABLE, key),
+            KeyRotationSettings(TABLE, (("data", key),)), RegisterSettings(TABLE), WebhookDeliverySettings(TABLE, key),
         ):  # fmt: skip
             for name, value in settings.environment().items():
                 monkeypatch.setenv(name, value)

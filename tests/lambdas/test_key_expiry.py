@@ -7,8 +7,8 @@ import threading
 from typing import Any
 
 from governance.webhook import WebhookDelivery
-from lambdas.key_expiry.settings import KeyExpirySettings
 from lambdas.key_expiry.task import Report, run
+from lambdas.register_settings import RegisterSettings
 from tests.control_plane.conftest import Api
 
 E_ = "/v1/environments/production"
@@ -113,5 +113,5 @@ def test_of_many_runs_at_once_one_warns(api: Api) -> None:
 
 
 def test_settings_are_told_as_they_are_read() -> None:
-    settings = KeyExpirySettings("t", "staging")
-    assert KeyExpirySettings.from_environment(settings.environment()) == settings
+    settings = RegisterSettings("t", "staging")
+    assert RegisterSettings.from_environment(settings.environment()) == settings
