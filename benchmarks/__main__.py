@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import cache_traces, data, governed, measures, pipeline
+from benchmarks import audit, cache_traces, data, governed, measures, pipeline
 from benchmarks.measures import Runs, Server
 from benchmarks.replay import recorded, replaying
 from benchmarks.report import Report, machine, record
@@ -21,7 +21,7 @@ from benchmarks.wire import Client, Door
 from tests.support import postgres15
 from tests.support.stack import running_stack
 
-PARTS = ("pipeline", "cache", "latency", "sessions", "drain", "memory")
+PARTS = ("pipeline", "cache", "search", "audit", "latency", "sessions", "drain", "memory")
 IDLE_SESSIONS = 2000
 FOLDER = Path(__file__).resolve().parents[1] / ".bench"
 NODE, POSTGRES, FLOOR = "HatiData", "PostgreSQL 15", "replay floor"
@@ -134,6 +134,17 @@ def eviction(report: Report) -> None:
         report.add(f"cache misses against plain LRU, {name}", missed, "x", 1.0, detail)
 
 
+def audit_costs(report: Report, lake: Path, parts: set[str], count: int) -> None:
+    """Searches of the audit, and what auditing costs."""
+    with tempfile.TemporaryDirectory(prefix="hd-bench-") as name:
+        scratch = Path(name)
+        scratch.chmod(0o755)
+        if "search" in parts:
+            audit.search(report, scratch, count)
+        if "audit" in parts:
+            audit.cost(report, lake, scratch)
+
+
 def memory_growth(report: Report, ours: Server) -> None:
     """Ten million rows streaming."""
     found = measures.streaming_memory(ours, "ten")
@@ -149,6 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
     parser.add_argument("--repeat", type=int, default=5, help="drains of each server")
+    parser.add_argument(
+        "--audit-records", type=int, default=audit.RECORDS, help="records that audit searches are measured among"
+    )
     parser.add_argument("--record", action="store_true", help="append the run to docs/benchmarks.md")
     chosen = parser.parse_args(arguments)
     parts = set(chosen.only.split(","))
@@ -164,7 +178,9 @@ def main(arguments: list[str] | None = None) -> int:
         governed_costs(report, lake)
     if "cache" in parts:
         eviction(report)
-    if parts - {"pipeline", "cache"}:
+    if parts & {"search", "audit"}:
+        audit_costs(report, lake, parts, chosen.audit_records)
+    if parts & {"latency", "sessions", "drain", "memory"}:
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hd-bench-")))
             scratch.chmod(0o755)

@@ -23,10 +23,13 @@ _EXACT = {
 def matches(record: Mapping[str, Any], filters: QueryAuditFilters) -> bool:
     """Whether every filter that is given holds. A record of another shape than ours matches nothing.
 
-    Moments compare as texts: both are RFC 3339 UTC in one spelling (`governance.timestamp.stamp`).
+    Moments compare as texts: both are RFC 3339 UTC in one spelling (`governance.timestamp.stamp`). A record whose
+    intent was destroyed has none: it is found when no moment is asked for.
     """
-    started, duration = str(record.get("started_at", "")), record.get("execution_ms", 0.0)
-    if not started or not isinstance(duration, int | float):
+    started, duration = record.get("started_at"), record.get("execution_ms", 0.0)
+    if not isinstance(started, str) or not isinstance(duration, int | float):
+        return False
+    if not started and (filters.since or filters.until):
         return False
     for name, field in _EXACT.items():
         wanted = getattr(filters, name)

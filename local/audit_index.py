@@ -1,55 +1,60 @@
 """The index of a home's query audit: SQLite beside the store, made from it, and made anew whenever it is lost.
 
-It holds what searches filter by and where each record lies; the records themselves stay in the objects.
+It holds what searches filter by and where each record lies; the records themselves stay in the objects, and what a
+search gives is compared with them. A record's key is its moment: `started_us << 10`, and ten bits that tell records of
+one microsecond apart. So every index of SQLite's own is in order of time without holding the time.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from zlib import crc32
 
 from governance.audit_proof import unpack
-from governance.tables import fold
-from governance.timestamp import parse
+from local.audit_days import changed_days, objects_of
+from local.audit_words import RecordReader, Told
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SLOT_BITS = 10
+_CACHE_KB = 64 << 10
+_OBJECTS_AT_ONCE = 32
+_BULK_OBJECTS = 2000
+"""From so many new objects on an empty index is filled first and sorted then."""
 
 _SCHEMA = """
 CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, damaged INTEGER NOT NULL);
 CREATE TABLE folders (name TEXT PRIMARY KEY, changed_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE words (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE records (
-  id INTEGER PRIMARY KEY, started_us INTEGER NOT NULL, query_id TEXT NOT NULL, object INTEGER NOT NULL,
-  at INTEGER NOT NULL, size INTEGER NOT NULL, environment INTEGER, organization INTEGER, user_id INTEGER, user INTEGER,
-  agent INTEGER, key_id INTEGER, status INTEGER, cache INTEGER, duration_ms REAL NOT NULL
+  id INTEGER PRIMARY KEY, object INTEGER NOT NULL, at INTEGER NOT NULL, size INTEGER NOT NULL, environment INTEGER,
+  organization INTEGER, user_id INTEGER, user INTEGER, agent INTEGER, key_id INTEGER, status INTEGER, cache INTEGER,
+  duration_us INTEGER NOT NULL, query INTEGER NOT NULL
 );
-CREATE INDEX by_time ON records (started_us, query_id);
-CREATE INDEX by_user ON records (user, started_us, query_id);
-CREATE INDEX by_user_id ON records (user_id, started_us, query_id);
-CREATE INDEX by_agent ON records (agent, started_us, query_id);
-CREATE INDEX by_status ON records (status, started_us, query_id);
-CREATE INDEX by_query ON records (query_id);
-CREATE TABLE tags (tag INTEGER NOT NULL, started_us INTEGER NOT NULL, record INTEGER NOT NULL,
-  PRIMARY KEY (tag, started_us, record)) WITHOUT ROWID;
+CREATE TABLE tags (tag INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (tag, record)) WITHOUT ROWID;
 """
+_INDEXES = {
+    "by_user": "records (user)",
+    "by_user_id": "records (user_id)",
+    "by_agent": "records (agent) WHERE agent IS NOT NULL",
+    "by_status": "records (status) WHERE status IS NOT NULL",
+    "by_query": "records (query)",
+}
+_INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def micros(text: str) -> int:
-    """An RFC 3339 moment as microseconds since 1970; 0 for an empty or unreadable one."""
-    try:
-        moment = parse(text)
-    except ValueError:
-        return 0
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
+@dataclass(slots=True)
+class _Rows:
+    """What goes into the index of some objects."""
 
-
-_MICROSECOND = datetime.resolution
+    newest: int
+    """The greatest key there was before."""
+    records: dict[int, tuple[int | None, ...]] = field(default_factory=dict)
+    """By wanted key; the values without it."""
+    tags: list[tuple[int, int]] = field(default_factory=list)
 
 
 class AuditIndex:
@@ -65,6 +70,7 @@ class AuditIndex:
         self._path = path
         self.connection = self._open()
         self._words: dict[str, int] = {}
+        self._reader = RecordReader(self._word_for)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -88,6 +94,7 @@ class AuditIndex:
         connection.execute("PRAGMA journal_mode = WAL")
         # What a power cut takes from the index is in the objects still.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         return connection
 
     def close(self) -> None:
@@ -102,41 +109,48 @@ class AuditIndex:
     # ------------------------------------------------------------ filling
 
     def catch_up(self, budget_s: float) -> int:
-        """Take in new objects, newest days first, for about `budget_s`; how many are left."""
+        """Take in new objects, oldest first, for about `budget_s`; how many are left.
+
+        Raises:
+            sqlite3.Error, OSError: the index or the store cannot be read or written.
+        """
         deadline = time.monotonic() + budget_s
         left = 0
-        for folder, changed_ns in self._changed_folders():
-            day = folder.relative_to(self._root).as_posix()
-            known = {
-                name for (name,) in self.connection.execute("SELECT name FROM objects WHERE name GLOB ?", (day + "/*",))
-            }
-            fresh = sorted(
-                (f"{day}/{entry.name}" for entry in folder.iterdir() if entry.name.endswith(".jsonl.gz")), reverse=True
-            )
-            fresh = [name for name in fresh if name not in known]
-            while fresh and time.monotonic() < deadline:
-                self._take(fresh[:64])
-                fresh = fresh[64:]
-            left += len(fresh)
-            if not fresh:
+        known = dict(self.connection.execute("SELECT name, changed_ns FROM folders"))
+        fresh_days = [(day, changed_ns, self._fresh(day)) for day, changed_ns in changed_days(self._root, known)]
+        if not known and sum(len(fresh) for _, _, fresh in fresh_days) > _BULK_OBJECTS:
+            for name in _INDEXES:
+                self.connection.execute(f"DROP INDEX IF EXISTS {name}")
+        for day, changed_ns, fresh in fresh_days:
+            at = 0
+            while at < len(fresh) and time.monotonic() < deadline:
+                self._take(fresh[at : at + _OBJECTS_AT_ONCE])
+                at += _OBJECTS_AT_ONCE
+            behind = max(0, len(fresh) - at)
+            left += behind
+            if not behind:
                 with self.connection:
                     self.connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (day, changed_ns))
+        if not left:
+            self._sort()
         return left
 
-    def _changed_folders(self) -> Iterator[tuple[Path, int]]:
-        known = dict(self.connection.execute("SELECT name, changed_ns FROM folders"))
-        top = self._root / "queries"
-        if not top.is_dir():
-            return
-        for folder in sorted(top.glob("[0-9]*/[0-9]*/[0-9]*"), reverse=True):
-            # Read before the listing: a file that appears in between is seen by the next search.
-            changed_ns = folder.stat().st_mtime_ns
-            recent = time.time_ns() - changed_ns < 2_000_000_000  # within the clock's grain a change may not show
-            if recent or known.get(folder.relative_to(self._root).as_posix()) != changed_ns:
-                yield folder, changed_ns
+    def _sort(self) -> None:
+        """Make the indexes that are not there: from many records at once it is far faster than one by one."""
+        there = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+        for name, what in _INDEXES.items():
+            if name not in there:
+                self.connection.execute(f"CREATE INDEX {name} ON {what}")
 
-    def _take(self, names: list[str]) -> None:
+    def _fresh(self, day: str) -> list[str]:
+        known = {
+            name for (name,) in self.connection.execute("SELECT name FROM objects WHERE name GLOB ?", (day + "/*",))
+        }
+        return [name for name in objects_of(self._root, day) if name not in known]
+
+    def _take(self, names: Iterable[str]) -> None:
         with self.connection:
+            rows = _Rows(self.connection.execute("SELECT max(id) FROM records").fetchone()[0] or 0)
             for name in names:
                 try:
                     text = unpack((self._root / name).read_bytes())
@@ -145,38 +159,31 @@ class AuditIndex:
                     text, damaged = b"", 1
                 row = self.connection.execute("INSERT INTO objects (name, damaged) VALUES (?, ?)", (name, damaged))
                 if row.lastrowid is not None:
-                    self._take_lines(row.lastrowid, text)
+                    self._take_lines(row.lastrowid, text, rows)
+            self.connection.executemany(_INSERT, ((key, *values) for key, values in sorted(rows.records.items())))
+            self.connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", sorted(rows.tags))
 
-    def _take_lines(self, number: int, text: bytes) -> None:
+    def _take_lines(self, number: int, text: bytes, rows: _Rows) -> None:
         at = 0
         for line in text.split(b"\n"):
             size = len(line)
-            try:
-                record = json.loads(line) if line else None
-            except ValueError:
-                record = None
-            if isinstance(record, dict) and isinstance(record.get("query_id"), str):
-                # A record of another shape than ours is left out of the index; `hatidata audit verify` names it.
-                with suppress(AttributeError, TypeError, ValueError):
-                    self._take_record(number, at, size, record)
+            # A record of another shape than ours is left out of the index; `hatidata audit verify` names it.
+            told = self._reader.told(line) if line else None
+            if told is not None:
+                key = self._free_key(told, rows)
+                rows.records[key] = (number, at, size, *told.values)
+                rows.tags += [(tag, key) for tag in told.tags]
             at += size + 1
 
-    def _take_record(self, number: int, at: int, size: int, record: dict[str, Any]) -> None:
-        started_us = micros(str(record.get("started_at", "")))
-        names = ("environment", "organization", "user_id", "user", "agent_id", "key_id", "status", "cache_status")
-        words = [self._word_for(str(record.get(name, ""))) for name in names]
-        duration = record.get("execution_ms", 0.0)
-        row = self.connection.execute(
-            "INSERT INTO records (started_us, query_id, object, at, size, environment, organization, user_id, user,"
-            " agent, key_id, status, cache, duration_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (started_us, record["query_id"], number, at, size, *words, float(duration)),
-        )
-        tags = {self._word_for(f"t:{fold(str(table))}") for table in record.get("tables", ())}
-        for verdict in record.get("verdicts", ()):
-            tags |= {self._word_for(f"v:{verdict.get(part, '')}") for part in ("policy", "effect")}
-        self.connection.executemany(
-            "INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", [(tag, started_us, row.lastrowid) for tag in tags]
-        )
+    def _free_key(self, told: Told, rows: _Rows) -> int:
+        """The record's moment and the first free slot from its own on."""
+        key = told.started_us << SLOT_BITS | crc32(told.query_id) & ((1 << SLOT_BITS) - 1)
+        while key in rows.records or (key <= rows.newest and self._has(key)):
+            key += 1
+        return key
+
+    def _has(self, key: int) -> bool:
+        return self.connection.execute("SELECT 1 FROM records WHERE id = ?", (key,)).fetchone() is not None
 
     def _word_for(self, text: str) -> int:
         number = self._words.get(text)

@@ -11,11 +11,13 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from governance.audit_match import matches
 from governance.audit_proof import unpack
 from governance.errors import AuditUnavailable, InvalidRequest
 from governance.ports import QueryAuditFilters, QueryAuditPage
 from governance.tables import fold
-from local.audit_index import AuditIndex, micros
+from local.audit_index import SLOT_BITS, AuditIndex
+from local.audit_words import SUCCEEDED, is_tagged, micros, query_number
 
 CATCH_UP_S = 5.0
 """How long one search may spend on taking new objects in."""
@@ -70,11 +72,27 @@ class AuditSearch:
             self._index.close()
             self._index = None
 
-    def _search(self, filters: QueryAuditFilters, after: tuple[int, str] | None, limit: int) -> QueryAuditPage:
+    def keep_up(self, budget_s: float = CATCH_UP_S) -> int:
+        """Take new objects in, so that no search has to; how many are left.
+
+        Raises:
+            sqlite3.Error, OSError: the store or the index cannot be read or written.
+        """
+        with self._lock:
+            try:
+                return self._opened().catch_up(budget_s)
+            except (sqlite3.Error, OSError):
+                self._drop()
+                raise
+
+    def _opened(self) -> AuditIndex:
         if self._index is None or not self._path.exists():
             self._drop()
             self._index = AuditIndex(self._root, self._path)
-        index = self._index
+        return self._index
+
+    def _search(self, filters: QueryAuditFilters, after: int | None, limit: int) -> QueryAuditPage:
+        index = self._opened()
         left = index.catch_up(CATCH_UP_S)
         if left:
             raise AuditUnavailable(
@@ -84,24 +102,23 @@ class AuditSearch:
         if asked is None:
             return QueryAuditPage((), "")
         deadline = time.monotonic() + SCAN_S
-        needle = filters.text.casefold()
         found: list[dict[str, Any]] = []
         while True:
-            want = _PAGE if needle else limit - len(found) + 1
+            want = _PAGE if asked.loose else limit - len(found) + 1
             rows = asked.rows(index, after, want)
-            for started_us, query_id, name, at, size in rows:
+            for key, name, at, size in rows:
                 if len(found) == limit:
                     return QueryAuditPage(tuple(found), _write_cursor(after))
-                after = (started_us, query_id)
-                record = self._record(name, at, size, query_id)
-                if record is not None and (not needle or needle in str(record.get("sql", "")).casefold()):
+                after = key
+                record = self._record(name, at, size)
+                if record is not None and matches(record, filters):
                     found.append(record)
             if len(rows) < want:
                 return QueryAuditPage(tuple(found), "")
             if time.monotonic() > deadline:
                 return QueryAuditPage(tuple(found), _write_cursor(after))
 
-    def _record(self, name: str, at: int, size: int, query_id: str) -> dict[str, Any] | None:
+    def _record(self, name: str, at: int, size: int) -> dict[str, Any] | None:
         """The record itself; None when the object no longer holds it (`hatidata audit verify` says why)."""
         text = self._held.get(name)
         if text is None:
@@ -116,7 +133,7 @@ class AuditSearch:
             record = json.loads(text[at : at + size])
         except ValueError:
             return None
-        return record if isinstance(record, dict) and record.get("query_id") == query_id else None
+        return record if isinstance(record, dict) else None
 
 
 class _Asked:
@@ -124,7 +141,9 @@ class _Asked:
 
     def __init__(self) -> None:
         self.lead = "records r"
-        self.time = "r.started_us"
+        self.key = "r.id"
+        self.loose = False
+        """Whether the records themselves decide what the index cannot."""
         self.clauses: list[str] = []
         self.values: list[object] = []
 
@@ -135,25 +154,21 @@ class _Asked:
     def tagged(self, tag: int) -> None:
         """The first tag leads, in order of time; further ones are looked up."""
         if self.lead == "records r":
-            self.lead, self.time = "tags d JOIN records r ON r.id = d.record", "d.started_us"
+            self.lead, self.key = "tags d CROSS JOIN records r ON r.id = d.record", "d.record"
             self.add("d.tag = ?", tag)
         else:
-            self.add(
-                "EXISTS (SELECT 1 FROM tags t WHERE t.tag = ? AND t.started_us = r.started_us AND t.record = r.id)", tag
-            )
+            self.add("EXISTS (SELECT 1 FROM tags t WHERE t.tag = ? AND t.record = r.id)", tag)
 
-    def rows(
-        self, index: AuditIndex, after: tuple[int, str] | None, count: int
-    ) -> list[tuple[int, str, str, int, int]]:
-        """Moment, query id, object, offset and size of the next records."""
+    def rows(self, index: AuditIndex, after: int | None, count: int) -> list[tuple[int, str, int, int]]:
+        """Key, object, offset and size of the next records."""
         clauses, values = list(self.clauses), list(self.values)
         if after is not None:
-            clauses += [f"{self.time} <= ?", f"({self.time}, r.query_id) < (?, ?)"]
-            values += [after[0], *after]
+            clauses.append(f"{self.key} < ?")
+            values.append(after)
         where = " AND ".join(clauses) or "TRUE"
         return index.connection.execute(
-            f"SELECT r.started_us, r.query_id, o.name, r.at, r.size FROM {self.lead} JOIN objects o ON o.id = r.object"
-            f" WHERE {where} ORDER BY {self.time} DESC, r.query_id DESC LIMIT ?",
+            f"SELECT r.id, o.name, r.at, r.size FROM {self.lead} JOIN objects o ON o.id = r.object"
+            f" WHERE {where} ORDER BY {self.key} DESC LIMIT ?",
             (*values, count),
         ).fetchall()
 
@@ -161,47 +176,89 @@ class _Asked:
 def _asked(index: AuditIndex, filters: QueryAuditFilters) -> _Asked | None:
     """The SQL of `filters`; None when a word that must match is in no record at all."""
     asked = _Asked()
+    asked.loose = bool(filters.text) or bool(filters.verdict and not is_tagged(filters.verdict))
     words = {
-        "environment": filters.environment, "organization": filters.organization, "agent": filters.agent,
-        "key_id": filters.key_id, "status": filters.status, "cache": filters.cache_status, "user": filters.user,
+        "user": filters.user, "agent": filters.agent, "status": filters.status, "environment": filters.environment,
+        "organization": filters.organization, "key_id": filters.key_id, "cache": filters.cache_status,
     }  # fmt: skip
-    wanted = [(column, text) for column, text in words.items() if text]
-    wanted += [("table", f"t:{fold(filters.table)}")] if filters.table else []
-    wanted += [("verdict", f"v:{filters.verdict}")] if filters.verdict else []
-    for column, word in wanted:
-        number = index.word(word)
+    if filters.status == SUCCEEDED:
+        words["status"] = ""
+        asked.add("r.status IS NULL")
+    leads = _leading(filters)
+    for column, word in words.items():
+        number = index.word(word) if word else 0
         if number is None:
             return None
-        if column in {"table", "verdict"}:
-            asked.tagged(number)
-        elif column == "user":
-            named = index.connection.execute("SELECT 1 FROM records WHERE user = ? LIMIT 1", (number,)).fetchone()
-            asked.add("r.user = ?" if named else "r.user_id = ?", number)
+        if not word:
+            continue
+        if column == "user":
+            _add_user(index, asked, number, leads=leads == column)
         else:
-            # Columns with few values must not lead the plan: the order by time does.
-            asked.add(f"{'' if column in {'agent', 'status'} else '+'}r.{column} = ?", number)
+            # Only one column may lead the plan, and none with few values: the order by time does.
+            asked.add(f"{'' if leads == column else '+'}r.{column} = ?", number)
+    tags = [f"t:{fold(filters.table)}"] if filters.table else []
+    tags += [f"v:{filters.verdict}"] if filters.verdict and is_tagged(filters.verdict) else []
+    for word in tags:
+        tag = index.word(word)
+        if tag is None:
+            return None
+        if leads == "tag":
+            asked.tagged(tag)
+        else:
+            asked.add("EXISTS (SELECT 1 FROM tags t WHERE t.tag = ? AND t.record = r.id)", tag)
     if filters.since:
-        asked.add(f"{asked.time} >= ?", micros(filters.since))
+        asked.add(f"{asked.key} >= ?", micros(filters.since) << SLOT_BITS)
     if filters.until:
-        asked.add(f"{asked.time} < ?", micros(filters.until))
+        asked.add(f"{asked.key} < ?", micros(filters.until) << SLOT_BITS)
     if filters.query_id:
-        asked.add("r.query_id = ?", filters.query_id)
+        asked.add("r.query = ?", query_number(filters.query_id))
     if filters.duration_ms_min:
-        asked.add("r.duration_ms >= ?", filters.duration_ms_min)
+        asked.add("r.duration_us >= ?", _duration_us(filters.duration_ms_min) - 1)
     if filters.duration_ms_max:
-        asked.add("r.duration_ms <= ?", filters.duration_ms_max)
+        asked.add("r.duration_us <= ?", _duration_us(filters.duration_ms_max) + 1)
     return asked
 
 
-def _write_cursor(after: tuple[int, str] | None) -> str:
-    return base64.urlsafe_b64encode(json.dumps(after).encode()).decode().rstrip("=") if after else ""
+def _leading(filters: QueryAuditFilters) -> str:
+    """What the plan begins with: the filter that most likely leaves least."""
+    if filters.query_id:
+        return "query"
+    for name in ("user", "agent"):
+        if getattr(filters, name):
+            return name
+    if filters.table or (filters.verdict and is_tagged(filters.verdict)):
+        return "tag"
+    return "status" if filters.status and filters.status != SUCCEEDED else ""
 
 
-def _read_cursor(cursor: str) -> tuple[int, str] | None:
+def _add_user(index: AuditIndex, asked: _Asked, number: int, *, leads: bool) -> None:
+    """A name, an id, or the rare word that is one person's name and another's id."""
+    plus = "" if leads else "+"
+    named, numbered = (
+        index.connection.execute(f"SELECT 1 FROM records WHERE {column} = ? LIMIT 1", (number,)).fetchone()
+        for column in ("user", "user_id")
+    )
+    if named and numbered:
+        asked.add("(r.user = ? OR r.user_id = ?)", number, number)
+    else:
+        asked.add(f"{plus}r.{'user' if named else 'user_id'} = ?", number)
+
+
+def _duration_us(milliseconds: float) -> int:
+    return int(min(max(milliseconds, -1e12), 1e12) * 1000)
+
+
+def _write_cursor(after: int | None) -> str:
+    return base64.urlsafe_b64encode(str(after).encode()).decode().rstrip("=") if after is not None else ""
+
+
+def _read_cursor(cursor: str) -> int | None:
     if not cursor:
         return None
     try:
-        started_us, query_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return int(started_us), str(query_id)
-    except (ValueError, TypeError):
-        raise InvalidRequest("The cursor is not one that this search gave.", advice="Start without a cursor.") from None
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        text = ""
+    if not text.isdecimal() or len(text) > 19 or int(text) >= 1 << 63:
+        raise InvalidRequest("The cursor is not one that this search gave.", advice="Start without a cursor.")
+    return int(text)

@@ -10,10 +10,12 @@ import asyncio
 import base64
 import contextlib
 import logging
+import sqlite3
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ SEARCH_THREADS = 2
 WAITING_MAX = 256
 """Requests that wait or are worked on; the next is refused."""
 REQUEST_DEADLINE_S = 30.0
+INDEX_EVERY_S, INDEX_SLICE_S = 5.0, 0.5
+"""How often the audit's index is brought up to date, and for how long at once: no search is to wait for it."""
 HEADER_BYTES_MAX = 16_384
 
 
@@ -106,6 +110,8 @@ async def start_control_plane(
     )
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", door.serve)
+    if queries is not None:
+        app.cleanup_ctx.append(partial(_index_kept_up, queries, pools.searches))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -124,6 +130,26 @@ async def start_control_plane(
         resources.close()
         raise
     return RunningControlPlane(int(runner.addresses[0][1]), store, runner, resources)
+
+
+async def _index_kept_up(queries: AuditSearch, pool: ThreadPoolExecutor, _: web.Application) -> AsyncIterator[None]:
+    """Bring the index of the audit up to date now and then, as long as the application lives."""
+
+    async def keep_up() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            left = 0
+            try:
+                left = await loop.run_in_executor(pool, queries.keep_up, INDEX_SLICE_S)
+            except (sqlite3.Error, OSError) as error:  # a search says so too, and tries again
+                _LOG.warning("the index of the audit cannot be kept up: %s", type(error).__name__)
+            await asyncio.sleep(0.0 if left else INDEX_EVERY_S)
+
+    task = asyncio.create_task(keep_up())
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def tls_context(tls_dir: Path) -> ssl.SSLContext:

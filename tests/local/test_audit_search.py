@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +36,10 @@ def _intent(number: int) -> QueryIntent:
         ),
         started_at=stamp(BEGIN + timedelta(hours=number)),
         tables=("sales.Orders",) if number % 4 == 0 else ("sales.customers",),
-        verdicts=(PolicyVerdict("own-rows" if number % 3 else "wall", "access", "denied", "no"),),
+        verdicts=(
+            PolicyVerdict("own-rows" if number % 3 else "wall", "access", "denied", "no"),
+            PolicyVerdict("role", "access", "allowed", "role analyst may query"),
+        ),
     )
 
 
@@ -82,6 +86,11 @@ FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({"table": "SALES.orders"}, lambda n: n % 4 == 0),
     ({"table": "sales.orders", "verdict": "wall"}, lambda n: n % 12 == 0),
     ({"verdict": "denied"}, lambda n: True),
+    ({"verdict": "role"}, lambda n: True),
+    ({"verdict": "role", "user": "u-ana"}, lambda n: n % 2 == 1),
+    ({"verdict": "scope"}, lambda n: False),
+    ({"status": "succeeded"}, lambda n: n % 10 != 3),
+    ({"user": "u-bob", "query_id": "q0041"}, lambda n: False),
     ({"status": "denied"}, lambda n: n % 10 == 3),
     ({"query_id": "q0042"}, lambda n: n == 42),
     ({"cache_status": "hit"}, lambda n: True),
@@ -139,7 +148,59 @@ def test_new_objects_are_seen_and_damaged_ones_do_not_stop_a_search(tmp_path: Pa
     search.close()
 
 
-@pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA", "W10", "é"])
+def test_records_of_one_microsecond_and_of_none_are_all_found(tmp_path: Path) -> None:
+    async def fill() -> None:
+        audit = QueryAudit(settings(tmp_path, ship_bytes=5000), AuditFiles(tmp_path / "audit"), SystemClock())
+        await audit.start()
+        for number in range(300):
+            same = dataclasses.replace(intent(f"q{number:04d}"), started_at=stamp(BEGIN) if number % 3 else "")
+            await audit.intent(same)
+            audit.outcome(outcome(f"q{number:04d}"))
+        assert await audit.stop()
+
+    asyncio.run(fill())
+    search = AuditSearch(tmp_path / "audit")
+    found, cursor = [], ""
+    while page := search.search(QueryAuditFilters(since=stamp(BEGIN)), cursor, 7):
+        found += [record["query_id"] for record in page.records]
+        cursor = page.next
+        if not cursor:
+            break
+    assert sorted(found) == [f"q{n:04d}" for n in range(300) if n % 3]
+    lost = search.search(QueryAuditFilters(query_id="q0000"), "", 10).records
+    assert len(lost) == 1, "a record without a moment is found when none is asked for"
+    search.close()
+
+
+def test_a_word_that_is_a_name_here_and_an_id_there_finds_both(tmp_path: Path) -> None:
+    async def fill() -> None:
+        audit = QueryAudit(settings(tmp_path), AuditFiles(tmp_path / "audit"), SystemClock())
+        await audit.start()
+        for name, who, number in (("a", "twin", "u-1"), ("b", "other", "twin"), ("c", "other", "u-1")):
+            session = dataclasses.replace(SESSION, user=who, user_id=number)
+            await audit.intent(dataclasses.replace(intent(name), session=session))
+            audit.outcome(outcome(name))
+        assert await audit.stop()
+
+    asyncio.run(fill())
+    search = AuditSearch(tmp_path / "audit")
+    found = search.search(QueryAuditFilters(user="twin"), "", 10).records
+    assert {record["query_id"] for record in found} == {"a", "b"}
+    search.close()
+
+
+def test_what_the_index_says_is_compared_with_the_record(home: Path, search: AuditSearch) -> None:
+    before = search.search(QueryAuditFilters(organization="2"), "", 100).records
+    search.close()
+    with sqlite3.connect(home / "audit-index.sqlite") as forged:
+        forged.execute("UPDATE records SET organization = (SELECT id FROM words WHERE text = '2')")
+    forged.close()
+    assert search.search(QueryAuditFilters(organization="2"), "", 100).records == before
+    search.close()
+    (home / "audit-index.sqlite").unlink()
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA", "W10", "é", "OTk5OTk5OTk5OTk5OTk5OTk5OQ", "LTE", "4pGg"])
 def test_a_cursor_of_someone_else_is_refused(search: AuditSearch, cursor: str) -> None:
     with pytest.raises(InvalidRequest):
         search.search(QueryAuditFilters(), cursor, 10)

@@ -34,6 +34,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 VERB_TIMEOUT_S = 60.0
 PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "cli.main")
 
 
 class StackFailed(Exception):
@@ -53,6 +54,8 @@ class Stack:
     process: subprocess.Popen[str] | None = None
     keys: dict[str, str] = field(default_factory=dict, repr=False)
     """Keys made by the `state` given to `running_stack`."""
+    command: tuple[str, ...] = COMMAND
+    """What serves; benchmarks give another."""
     output: list[str] = field(default_factory=list, repr=False)
     """Lines of `hatidata serve`, stdout and stderr as they came."""
     _pumping: threading.Thread | None = field(default=None, repr=False)
@@ -140,7 +143,7 @@ class Stack:
         """Run `hatidata serve` and wait until it is ready."""
         self.process = subprocess.Popen(
             [
-                *COMMAND, "serve", "--home", str(self.home), "--data", self.data, "--port", str(port),
+                *self.command, "serve", "--home", str(self.home), "--data", self.data, "--port", str(port),
                 "--control-port", str(control_port), "--metrics-port", str(metrics_port), *extra,
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT,
@@ -194,9 +197,6 @@ class Stack:
         return code
 
 
-COMMAND = (sys.executable, "-m", "cli.main")
-
-
 def hatidata(*arguments: str, env: Mapping[str, str] = {}, given: str = "") -> subprocess.CompletedProcess[str]:
     """Run the `hatidata` command as a user does, `given` on its standard input; never raises for its exit code."""
     return subprocess.run(
@@ -222,11 +222,16 @@ def make_home(folder: Path, *, organization: str = "Acme", organization_id: str 
 
 @contextmanager
 def running_stack(
-    folder: Path, data: Path | str, *, state: Mapping[str, Any] | None = None, extra: tuple[str, ...] = ()
+    folder: Path,
+    data: Path | str,
+    *,
+    state: Mapping[str, Any] | None = None,
+    extra: tuple[str, ...] = (),
+    command: tuple[str, ...] = COMMAND,
 ) -> Iterator[Stack]:
     """A home in `folder`/home served over `data`, `state` applied (see `Stack.keys`), stopped at the end."""
     home = folder / "home"
-    stack = Stack(home=home, data=str(data), owner_key=make_home(home))
+    stack = Stack(home=home, data=str(data), owner_key=make_home(home), command=command)
     try:
         stack.start(extra=extra)
         if state is not None:
