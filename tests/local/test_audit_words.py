@@ -26,14 +26,32 @@ NASTY = st.one_of(
     st.text(max_size=30),
     st.sampled_from(
         [
-            '","tables":["x"],"columns_masked":[', ',"verdicts":[', ',"statement_kind":"', '"status":"denied"', "\\", '\\"',
-            '],"columns_masked":[', ',"execution_ms":9,', "é\U0001f600", "\ud800", "\n", "\x00",
+            '","tables":["x"],"columns_masked":[',
+            ',"verdicts":[',
+            ',"statement_kind":"',
+            '"status":"denied"',
+            "\\",
+            '\\"',
+            '],"columns_masked":[',
+            ',"execution_ms":9,',
+            "é\U0001f600",
+            "\ud800",
+            "\n",
+            "\x00",
         ]
     ),
-)  # fmt: skip
+)
 MOMENTS = st.sampled_from(
-    ["2026-11-22T03:00:00.000001Z", "2026-11-22T03:00:00.999999Z", "1970-01-01T00:00:00.000000Z", "", "2026-11-22"]
-    + ["9999-12-31T23:59:59.999999Z", "2026-13-22T03:00:00.000001Z", "2026-11-22T03:00:00.00000xZ"]
+    [
+        "2026-11-22T03:00:00.000001Z",
+        "2026-11-22T03:00:00.999999Z",
+        "1970-01-01T00:00:00.000000Z",
+        "",
+        "2026-11-22",
+        "9999-12-31T23:59:59.999999Z",
+        "2026-13-22T03:00:00.000001Z",
+        "2026-11-22T03:00:00.00000xZ",
+    ]
 )
 
 
@@ -54,12 +72,20 @@ def reader() -> tuple[RecordReader, dict[str, int]]:
     query_id=st.from_regex(r"\A[0-9A-Za-z_.:-]{1,64}\Z"),
 )
 def test_a_line_that_is_cut_tells_what_the_whole_line_tells(
-    session: SessionFacts, began: str, texts: list[str], tables: list[str], verdicts: list[Any], status: str, cache: str,
-    duration: float, query_id: str,
-) -> None:  # fmt: skip
+    session: SessionFacts,
+    began: str,
+    texts: list[str],
+    tables: list[str],
+    verdicts: list[Any],
+    status: str,
+    cache: str,
+    duration: float,
+    query_id: str,
+) -> None:
+    kind, sql, masked, digest, parameter = texts
     intent = QueryIntent(
-        query_id, session, began, texts[0], texts[1], tuple(tables), (texts[2],), tuple(verdicts), 7, texts[3], (texts[4],)
-    )  # fmt: skip
+        query_id, session, began, kind, sql, tuple(tables), (masked,), tuple(verdicts), 7, digest, (parameter,)
+    )
     outcome = QueryOutcome(query_id, "", status, 1, 2, duration, cache_status=cache, error_reason=texts[0])
     line = join_query(query_id, encode_intent(intent), encode_outcome(outcome), LINK)
     reading, _ = reader()
@@ -89,11 +115,8 @@ def test_any_line_is_read_or_left_out(line: bytes) -> None:
     ],
 )  # fmt: skip
 def test_a_record_of_another_shape_is_left_out(change: dict[str, Any]) -> None:
-    record = json.loads(
-        join_query(
-            "q", encode_intent(QueryIntent("q", SessionFacts(*[""] * 8), "", "", "")), encode_outcome(QueryOutcome("q", "", "")), LINK
-        )
-    )  # fmt: skip
+    intent = encode_intent(QueryIntent("q", SessionFacts(*[""] * 8), "", "", ""))
+    record = json.loads(join_query("q", intent, encode_outcome(QueryOutcome("q", "", "")), LINK))
     reading, _ = reader()
     assert reading.told(json.dumps(record).encode()) is not None
     assert reading.told(json.dumps(record | change).encode()) is None
