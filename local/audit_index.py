@@ -7,7 +7,6 @@ one microsecond apart. So every index of SQLite's own is in order of time withou
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from zlib import crc32
 
 from governance.audit_proof import unpack
-from local.audit_days import changed_days, objects_of
+from local.audit_days import folder_taken, fresh_days, object_taken, open_derived
 from local.audit_words import RecordReader, Told
 
 SCHEMA_VERSION = 2
@@ -26,8 +25,6 @@ _BULK_OBJECTS = 2000
 """From so many new objects on an empty index is filled first and sorted then."""
 
 _SCHEMA = """
-CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, damaged INTEGER NOT NULL);
-CREATE TABLE folders (name TEXT PRIMARY KEY, changed_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE words (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE records (
   id INTEGER PRIMARY KEY, object INTEGER NOT NULL, at INTEGER NOT NULL, size INTEGER NOT NULL, environment INTEGER,
@@ -67,35 +64,9 @@ class AuditIndex:
             sqlite3.Error: the index cannot be opened or made.
         """
         self._root = root
-        self._path = path
-        self.connection = self._open()
+        self.connection = open_derived(path, SCHEMA_VERSION, _SCHEMA, _CACHE_KB)
         self._words: dict[str, int] = {}
         self._reader = RecordReader(self._word_for)
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            connection = self._connect()
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == SCHEMA_VERSION:
-                return connection
-        except sqlite3.DatabaseError:
-            connection = None
-        if connection is not None:
-            connection.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-        connection = self._connect()
-        with connection:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        return connection
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=5)
-        connection.execute("PRAGMA journal_mode = WAL")
-        # What a power cut takes from the index is in the objects still.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-        return connection
 
     def close(self) -> None:
         """Let the file go."""
@@ -116,12 +87,12 @@ class AuditIndex:
         """
         deadline = time.monotonic() + budget_s
         left = 0
-        known = dict(self.connection.execute("SELECT name, changed_ns FROM folders"))
-        fresh_days = [(day, changed_ns, self._fresh(day)) for day, changed_ns in changed_days(self._root, known)]
-        if not known and sum(len(fresh) for _, _, fresh in fresh_days) > _BULK_OBJECTS:
+        days = list(fresh_days(self._root, self.connection))
+        empty = self.connection.execute("SELECT 1 FROM objects LIMIT 1").fetchone() is None
+        if empty and sum(len(fresh) for _, _, fresh in days) > _BULK_OBJECTS:
             for name in _INDEXES:
                 self.connection.execute(f"DROP INDEX IF EXISTS {name}")
-        for day, changed_ns, fresh in fresh_days:
+        for day, changed_ns, fresh in days:
             at = 0
             while at < len(fresh) and time.monotonic() < deadline:
                 self._take(fresh[at : at + _OBJECTS_AT_ONCE])
@@ -129,8 +100,7 @@ class AuditIndex:
             behind = max(0, len(fresh) - at)
             left += behind
             if not behind:
-                with self.connection:
-                    self.connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (day, changed_ns))
+                folder_taken(self.connection, day, changed_ns)
         if not left:
             self._sort()
         return left
@@ -142,24 +112,15 @@ class AuditIndex:
             if name not in there:
                 self.connection.execute(f"CREATE INDEX {name} ON {what}")
 
-    def _fresh(self, day: str) -> list[str]:
-        known = {
-            name for (name,) in self.connection.execute("SELECT name FROM objects WHERE name GLOB ?", (day + "/*",))
-        }
-        return [name for name in objects_of(self._root, day) if name not in known]
-
     def _take(self, names: Iterable[str]) -> None:
         with self.connection:
             rows = _Rows(self.connection.execute("SELECT max(id) FROM records").fetchone()[0] or 0)
             for name in names:
                 try:
-                    text = unpack((self._root / name).read_bytes())
-                    damaged = 0
+                    text, damaged = unpack((self._root / name).read_bytes()), False
                 except (OSError, ValueError):
-                    text, damaged = b"", 1
-                row = self.connection.execute("INSERT INTO objects (name, damaged) VALUES (?, ?)", (name, damaged))
-                if row.lastrowid is not None:
-                    self._take_lines(row.lastrowid, text, rows)
+                    text, damaged = b"", True
+                self._take_lines(object_taken(self.connection, name, damaged=damaged), text, rows)
             self.connection.executemany(_INSERT, ((key, *values) for key, values in sorted(rows.records.items())))
             self.connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", sorted(rows.tags))
 
