@@ -16,7 +16,6 @@ from engine.wire.violations import ProtocolViolation
 
 _TLS_HANDSHAKE = 0x16
 _HELLO_BYTES_MAX = 16 * 1024
-_HELLO_TRIES = 50
 
 PLAINTEXT = Report(
     "FATAL",
@@ -33,6 +32,37 @@ class TurnedAway(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class Turnstile:
+    """Lets one connection begin its handshake in each turn of the loop, the newest first.
+
+    A handshake costs milliseconds of signing. A crowd of hellos must neither stop the sessions that run, nor make an
+    honest client wait for all who came before it and may be gone.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+        self._turning = False
+
+    async def enter(self) -> None:
+        """Return when it is the caller's turn."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        if not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn, loop)
+        await turn
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            turn = self._waiting.pop()
+            if not turn.done():
+                turn.set_result(None)
+                loop.call_soon(self._turn, loop)
+                return
+        self._turning = False
 
 
 async def before_tls(
@@ -143,20 +173,28 @@ async def _only_tls13(client: socket.socket) -> None:
         TurnedAway: it cannot, or it closed.
     """
     await _peek(client)
-    head = client.recv(RECORD_HEAD_BYTES, socket.MSG_PEEK)
-    length = record_length(head)
-    for _ in range(_HELLO_TRIES):
-        record = client.recv(min(length, _HELLO_BYTES_MAX), socket.MSG_PEEK) if length else b""
-        if len(record) == length or len(record) >= _HELLO_BYTES_MAX:
-            break
-        await asyncio.sleep(0.01)  # the rest of the record is on its way; readiness says nothing of how much
-    else:
-        return
+    await _arrived(client, RECORD_HEAD_BYTES)
+    length = record_length(client.recv(RECORD_HEAD_BYTES, socket.MSG_PEEK))
+    if length:
+        await _arrived(client, min(length, _HELLO_BYTES_MAX))
+    record = client.recv(min(length, _HELLO_BYTES_MAX), socket.MSG_PEEK) if length else b""
+    if len(record) < min(length, _HELLO_BYTES_MAX):
+        raise TurnedAway("closed")
     if length and not offers_tls_1_3(record):
         await _say(client, PROTOCOL_VERSION_ALERT)
         client.shutdown(socket.SHUT_WR)
         client.recv(_HELLO_BYTES_MAX)
         raise TurnedAway("tls_version")
+
+
+async def _arrived(client: socket.socket, count: int) -> None:
+    """Until `count` bytes are here, or no more will come; they stay where they are."""
+    if len(client.recv(count, socket.MSG_PEEK)) < count:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)  # else half a hello would be ready all the time
+        try:
+            await _readable(client)
+        finally:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
 async def _say(client: socket.socket, data: bytes) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from ipaddress import ip_address, ip_network
 
 from engine import refusals
-from engine.hello import TurnedAway, before_tls
+from engine.hello import TurnedAway, Turnstile, before_tls
 from engine.session import SHUTDOWN, CancelAsked, Session
 from engine.session_channel import Channel, ClientGone
 from engine.session_ports import Desk
@@ -49,6 +49,7 @@ class Server:
         self._half_open_count = 0
         self._opening: dict[asyncio.Task[None] | None, str] = {}
         """Connections that have not authenticated, oldest first, and where they come from."""
+        self._turnstile = Turnstile()
         self.draining = False
 
     @property
@@ -200,6 +201,7 @@ class Server:
         try:
             async with asyncio.timeout(limits.handshake_timeout_s):
                 source, direct = await before_tls(client, peer, trusted=self._trusted(peer), cancel=self._cancel)
+                await self._turnstile.enter()
         except TimeoutError:
             raise TurnedAway("handshake_timeout") from None
         channel = Channel(limits)
