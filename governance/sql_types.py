@@ -26,6 +26,7 @@ INTEGER_RANGES: dict[str, tuple[int, int]] = {
 FLOATS = frozenset({"FLOAT", "DOUBLE"})
 
 _DECIMAL = re.compile(r"\ADECIMAL\((\d+),\s*(\d+)\)\Z")
+_LISTS = re.compile(r"\]|\bMAP\b|\bUNION\b|\bVARIANT\b|\bLIST\b|\bARRAY\b")  # a name of a field that fits costs a copy
 _ALIASES = {
     "INT": "INTEGER",
     "INT4": "INTEGER",
@@ -63,6 +64,16 @@ def is_text(type_: str) -> bool:
 def is_integer(type_: str) -> bool:
     """Whether the type is one of the whole-number types."""
     return type_ in INTEGER_RANGES
+
+
+def is_nested(type_: str) -> bool:
+    """Whether values of the type hold others."""
+    return holds_lists(type_) or type_.upper().startswith("STRUCT")
+
+
+def holds_lists(type_: str) -> bool:
+    """Whether values of the type hold an unknown number of others: lists, maps and what may hold one."""
+    return bool(_LISTS.search(type_.upper()))
 
 
 def is_date_like(type_: str) -> bool:

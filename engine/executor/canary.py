@@ -1,8 +1,8 @@
 """The start-up canary: does the installed DuckDB still keep what row security relies on.
 
-The barrier (`OFFSET 0`), the CASE guard, the seal (COALESCE) and the switched-off statistics are properties of an
-implementation, not of a standard. Twin tables that differ only in hidden rows are asked the same questions; a node
-whose twins answer differently refuses to serve.
+The barrier (`OFFSET 0`), the CASE guard, the seal (COALESCE), the copy (of lists) and the switched-off statistics are
+properties of an implementation, not of a standard. Twin tables that differ only in hidden rows are asked the same
+questions; a node whose twins answer differently refuses to serve.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ _TABLE = Table(
     _NAME,
     (
         Column("id", "INTEGER"), Column("org", "INTEGER"), Column("amount", "DECIMAL(12,2)"), Column("word", "VARCHAR"),
-        Column("secret", "VARCHAR"), Column("moment", "TIMESTAMP"),
+        Column("secret", "VARCHAR"), Column("moment", "TIMESTAMP"), Column("words", "VARCHAR[]"),
+        Column("pair", "STRUCT(a VARCHAR)"),
     ),
 )  # fmt: skip
 _VISIBLE = (
-    "SELECT i * 2 AS id, 1 AS org, 1.00 AS amount, '1' AS word, '11' || i AS secret, TIMESTAMP '2020-01-01' AS moment"
+    "SELECT i * 2 AS id, 1 AS org, 1.00 AS amount, '1' AS word, '11' || i AS secret, "
+    "TIMESTAMP '2020-01-01' AS moment, ['1'] AS words, {'a': '1'} AS pair"
 )
 _HIDDEN = (
-    "SELECT i * 2 + 1, 2, 9999999999.99, 'HIDDEN', 'HIDDEN' || i, TIMESTAMP '290000-01-01' FROM range({rows}) r(i)"
+    "SELECT i * 2 + 1, 2, 9999999999.99, 'HIDDEN', 'HIDDEN' || i, TIMESTAMP '290000-01-01', ['HIDDEN'], "
+    "{{'a': 'HIDDEN'}} FROM range({rows}) r(i)"
 )
 _PROBES = (
     "SELECT count(*) FROM canary.t WHERE amount::SMALLINT >= 0",
@@ -49,6 +52,8 @@ _PROBES = (
     "SELECT count(*) FROM (SELECT true AS p UNION ALL SELECT amount::SMALLINT > 0 FROM canary.t) WHERE p",
     "SELECT bool_and(hamming(word, '1') = 0), min(epoch_ns(moment)) FROM canary.t",
     "SELECT min(len(list_transform([word], lambda x: x::INTEGER))) FROM canary.t",
+    "SELECT max([words]::INTEGER[][]), max((CASE WHEN id % 4 = 0 THEN words END)::INTEGER[]) FROM canary.t",
+    "SELECT max(pair.a::INTEGER) FROM canary.t",
     "SELECT count(*), sum(amount), min(secret), max(word), max(moment) FROM canary.t",
     "SELECT count(*) FROM canary.t WHERE secret LIKE '1%' OR word = 'HIDDEN'",
     "SELECT id FROM canary.t WHERE id = 4 AND id::TINYINT > 0",

@@ -20,7 +20,7 @@ from governance.policies import Mask, MaskFunction, Policy, RowFilter
 from governance.policy_text import bind_filter
 from governance.principals import Principal
 from governance.sql_literals import identifier
-from governance.sql_types import is_text, normal
+from governance.sql_types import holds_lists, is_nested, is_text, normal
 from governance.tables import Column, Table, TableName, fold
 
 BASE = "hd"
@@ -82,9 +82,14 @@ class SecuredTable:
         if self.condition and guards.covers(folded):
             value = f"CASE WHEN {self.condition} THEN {value} END"
         mask = self.masks.get(folded)
+        nested = is_nested(column.type)
         if mask is not None:
             value = mask_sql(mask, column.type, value)
-        if self.condition and guards.seals(folded):
+        if self.condition and mask is None and (holds_lists(column.type) or (nested and guards.seals(folded))):
+            # A list keeps its elements beside those of hidden rows, over which CASE, COALESCE, [x] and casts then run.
+            # An element taken out of a list is copied, with nothing beside it.
+            value = f"system.main.list_extract(system.main.list_value({value}), 1)"
+        elif self.condition and guards.seals(folded):
             # COALESCE fills a vector of its own; its second part is always NULL, which DuckDB does not see.
             value = f"COALESCE({value}, CASE WHEN {BASE}.{name} IS NULL THEN {value} END)"
         return f"{value} AS {name}"
