@@ -20,9 +20,11 @@ from engine.audit import AuditSettings, QueryAudit
 from engine.cache.encrypted_volume import encrypted_volume
 from engine.node import Node, NodeAddress
 from engine.settings import AwsNodeSettings, NodeSettings
+from governance.audit_table import AuditTableFiles
 from governance.errors import InvalidRequest, Refusal
 from governance.ports import AuditStore
 from local.audit_files import AuditFiles
+from local.audit_table import HomeAuditTable
 from local.clock import SystemClock
 from local.mask_key import read_mask_key
 
@@ -44,7 +46,9 @@ async def run_node(
         Refusal: a part refuses to serve.
         OSError: a port is taken, or the home cannot be written.
     """
-    await _run(settings, AuditFiles(settings.home / "audit"), read_mask_key(settings.node_dir), on_ready, stop)
+    audit = AuditFiles(settings.home / "audit")
+    table = HomeAuditTable(audit.root, settings.node_dir / "audit-table", settings.environment)
+    await _run(settings, audit, read_mask_key(settings.node_dir), on_ready, stop, table)
 
 
 async def run_aws_node(settings: AwsNodeSettings, on_ready: Callable[[NodeAddress], None]) -> None:
@@ -95,13 +99,14 @@ async def _run(
     mask_key: bytes,
     on_ready: Callable[[NodeAddress], None],
     stop: asyncio.Event | None,
+    audit_table: AuditTableFiles | None = None,
 ) -> None:
     ending = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quietly)
     if settings.require_encrypted_cache:
         _LOG.info("the cache is encrypted: %s", encrypted_volume(settings.cache_dir).how)
-    node = Node(settings, audit_store, SystemClock(), mask_key=mask_key)
+    node = Node(settings, audit_store, SystemClock(), mask_key=mask_key, audit_table=audit_table)
 
     def end(number: signal.Signals) -> None:
         if ending.is_set():

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from engine.cache.block_cache import BlockCache, CacheSettings
 from engine.cache.cache_socket import CacheSocket
 from engine.cache.encrypted_volume import encrypted_volume
 from engine.cache.object_store import ObjectStore
+from engine.catalog.audit_table import AuditTable
 from engine.catalog.lake import Lake
 from engine.catalog.view import PrincipalCatalog
 from engine.control_link import ControlLink, ControlLinkFailed
@@ -40,11 +41,13 @@ from engine.settings import NodeSettings
 from engine.status_page import StatusPage
 from engine.tls import client_context, server_context
 from engine.usage import UsageLedger
+from governance.audit_table import TABLE, AuditTableFiles
 from governance.errors import InvalidRequest
 from governance.ports import AuditStore, Clock
 from governance.principals import Principal
 from governance.rulebook import Rulebook
 from governance.signatures import Verify, verifier
+from governance.tables import Table
 
 _LOG = logging.getLogger("hatidata.node")
 _VIEWS_MAX = 512
@@ -91,7 +94,16 @@ class NodeAddress:
 class Node:
     """Everything between port 5439 and the lake."""
 
-    def __init__(self, settings: NodeSettings, audit_store: AuditStore, clock: Clock, *, mask_key: bytes = b"") -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        audit_store: AuditStore,
+        clock: Clock,
+        *,
+        mask_key: bytes = b"",
+        audit_table: AuditTableFiles | None = None,
+    ) -> None:
+        """Put the parts together; `audit_table` makes files for `hatidata_audit.queries`, where there is that table."""
         self._settings = settings
         self.name = f"node-{secrets.token_hex(4)}"
         tls, own = settings.tls_dir, settings.node_dir
@@ -120,6 +132,8 @@ class Node:
         self.audit = QueryAudit(
             AuditSettings(own / "spool", self.name, ship_age_s=settings.audit_ship_s), audit_store, clock
         )
+        if audit_table is not None:
+            self._executor.audit = AuditTable(audit_table, self.audit)
         self._parser = DuckDBParser()
         self._authenticator = Authenticator(self.keeper, settings.connections, clock)
         self._admission = Admission(settings.queries)
@@ -237,12 +251,17 @@ class Node:
         found = self._views.get(principal)
         if found is not None and found[0] is rulebook and found[1] == version:
             return found[2]
-        view = PrincipalCatalog(self.lake.tables(), rulebook, principal, version, known=self.lake.known)
+        view = PrincipalCatalog(self._tables(), rulebook, principal, version, known=self.lake.known)
         self._views[principal] = (rulebook, version, view)
         self._views.move_to_end(principal)
         if len(self._views) > _VIEWS_MAX:
             self._views.popitem(last=False)
         return view
+
+    def _tables(self) -> Mapping[tuple[str, str], Table]:
+        """The lake's tables, and the audit's where there is one."""
+        tables = self.lake.tables()
+        return tables if self._executor.audit is None else {**tables, TABLE.name.key: TABLE}
 
     def _obey(self, rulebook: Rulebook) -> None:
         """Orders that come with the rulebook: clear the cache when its generation grows."""
@@ -293,7 +312,7 @@ class Node:
             version = self.lake.version
             with contextlib.suppress(ControlLinkFailed):
                 if version != told:
-                    await self._link.report_tables(list(self.lake.tables().values()))
+                    await self._link.report_tables(list(self._tables().values()))
                     told = version
                 if loop.time() >= figures_at:
                     await self._link.report_figures(self._figures())

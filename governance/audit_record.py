@@ -263,6 +263,16 @@ def join_query(query_id: str, intent: bytes, outcome: bytes, link: ChainLink) ->
     )
 
 
+def join_waiting(query_id: str, intent: bytes, outcome: bytes) -> bytes:
+    """As `join_query`, of a record that is in no chain yet."""
+    return b'{"schema_version":%d,"query_id":"%s",%s,%s}' % (
+        SCHEMA_VERSION,
+        query_id.encode("ascii"),
+        intent[1:-1],
+        outcome[1:-1],
+    )
+
+
 def join_event(event_id: str, event: bytes, link: ChainLink) -> bytes:
     """One shipped line (without newline) of the session stream."""
     return b'{"schema_version":%d,"event_id":"%s",%s,%s}' % (

@@ -31,10 +31,16 @@ def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return _type(schema["items"]) + "[]"
     if schema.get("type") == "object":
-        return "STRUCT(" + ", ".join(f"{name} {_type(each)}" for name, each in schema["properties"].items()) + ")"
+        fields = (f"{_spelled(name)} {_type(each)}" for name, each in schema["properties"].items())
+        return f"STRUCT({', '.join(fields)})"
     if "T" in str(schema.get("pattern", "")):
         return "TIMESTAMP WITH TIME ZONE"
     return {"integer": "BIGINT", "number": "DOUBLE"}.get(str(schema.get("type")), "VARCHAR")
+
+
+def _spelled(name: str) -> str:
+    """A field's name as DuckDB spells it: quoted when it is a word of SQL."""
+    return f'"{name}"' if name in {"policy", "table", "column"} else name
 
 
 def _column(each: Field) -> Column:

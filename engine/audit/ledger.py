@@ -11,7 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from engine.audit.frames import FrameKind, ShipState
-from governance.audit_record import ChainLink, join_event, join_query, line_digest
+from governance.audit_record import ChainLink, join_event, join_query, join_waiting, line_digest
 
 LOST_INTENT = (
     b'{"started_at":"","user":"","user_id":"","role":"","key_id":"","organization":"","environment":"","session_id":"",'
@@ -108,6 +108,12 @@ class Ledger:
         self._finished_bytes -= finished.size
         for segment in finished.segments:
             self._live[segment] -= 1
+
+    def waiting_lines(self) -> dict[str, bytes]:
+        """Finished queries that no batch holds, by id."""
+        with self.changed:
+            finished = [each for each in self._finished if each.outcome is not None]
+        return {each.id: join_waiting(each.id, each.body, each.outcome or b"") for each in finished}
 
     @property
     def finished_bytes(self) -> int:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +64,14 @@ class Outbox:
         temporary.replace(path)
         sync_folder(self._folder)
         return Parcel(batch, name, path)
+
+    def waiting(self, prefix: str) -> dict[str, bytes]:
+        """Bytes of the objects under `prefix` that lie here now, by name; while others lay and send them."""
+        found = {}
+        for path in sorted(self._folder.glob(f"[0-9]*-{prefix}{_SLASH}*")):
+            with suppress(FileNotFoundError):  # sent meanwhile
+                found[path.name.partition("-")[2].replace(_SLASH, "/")] = path.read_bytes()
+        return found
 
     def parcels(self) -> list[Parcel]:
         """What waits, in order; remains of an interrupted `lay` are removed."""

@@ -30,6 +30,7 @@ from governance.audit_record import (
     encode_intent,
     encode_outcome,
 )
+from governance.audit_table import WaitingRecords
 from governance.errors import AuditUnavailable
 from governance.ports import AuditStore, Clock
 from governance.timestamp import stamp
@@ -275,6 +276,18 @@ class QueryAudit:
             await self._written(Item(None))
         except OSError as error:
             raise _unavailable(f"spool not writable: {type(error).__name__}") from None
+
+    def waiting(self) -> WaitingRecords:
+        """Queries that the store does not surely hold yet; on any thread.
+
+        In the order in which records move on, so that one that moves meanwhile is met twice rather than never.
+
+        Raises:
+            AuditUnavailable: not started.
+            OSError: the outbox cannot be read.
+        """
+        lines = self._running()[2].waiting_lines()
+        return WaitingRecords(lines, Outbox(self._settings.spool / "outbox").waiting("queries"))
 
     async def stored(self, deadline_s: float) -> bool:
         """Whether everything finished so far reaches the store within the deadline (`audit_durability = "store"`)."""

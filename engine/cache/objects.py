@@ -18,6 +18,8 @@ class StoredObject:
     """Below the root of the data, `/`-separated."""
     etag: str
     size: int
+    local: str = ""
+    """A file of the node's own that is this object, whatever the store is: its blocks are never kept on the volume."""
 
     @property
     def key(self) -> str:

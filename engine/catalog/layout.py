@@ -10,7 +10,8 @@ from datetime import date
 from urllib.parse import unquote
 
 from engine.cache.objects import Snapshot, StoredObject
-from governance.tables import TableName
+from governance.audit_table import SCHEMA as OWN_SCHEMA
+from governance.tables import TableName, fold
 
 _SUFFIX = ".parquet"
 _NAME = re.compile(r"\A[^\x00-\x1f\x7f./\\\"]{1,63}\Z")
@@ -41,12 +42,12 @@ class _Gathered:
 
 
 def tables_of(objects: Iterable[StoredObject]) -> list[FoundTable]:
-    """Tables in order of name. Names beginning with `_` or `.` are not data; other files are not tables."""
+    """Tables in order of name. Names beginning with `_` or `.` are not data, nor is the reserved schema."""
     found: dict[tuple[str, str], _Gathered] = {}
     formats: dict[str, str] = {}
     for stored in objects:
         parts = stored.path.split("/")
-        if len(parts) < 2 or not _NAME.match(parts[0]):
+        if len(parts) < 2 or not _NAME.match(parts[0]) or fold(parts[0]) == OWN_SCHEMA:
             continue
         if len(parts) > 3 and parts[2] == "_delta_log":
             formats[f"{parts[0]}/{parts[1]}"] = DELTA

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from governance.audit_table import QUERIES, sees_audit
+from governance.audit_table import SCHEMA as OWN_SCHEMA
 from governance.errors import SourceUnavailable
 from governance.masks import shown
 from governance.policies import SHARED, View
@@ -13,6 +15,8 @@ from governance.rulebook import Rulebook
 from governance.tables import Table, fold
 
 Key = tuple[str, str]
+AUDIT = QUERIES.key
+"""The one table that is not the lake's: each organization reads its own records there, by rights of its own."""
 
 
 def table_allowed(patterns: Iterable[str], key: Key) -> bool:
@@ -47,12 +51,15 @@ class PrincipalCatalog:
         seen = (principal.organization, SHARED)
 
         def visible(key: Key) -> bool:
+            if key[0] == OWN_SCHEMA:
+                return key == AUDIT and sees_audit(principal) and table_allowed(principal.allowed_tables, key)
             owner = owners.get(key[0], rulebook.operator_organization)
             return owner in seen and table_allowed(principal.allowed_tables, key)
 
         self._tables = {key: table for key, table in lake.items() if visible(key)}
-        self._views = {view.name.key: view for view in rulebook.views if visible(view.name.key)}
-        lake_facts = lake_version or sorted(self._tables.items())
+        views = {view.name.key: view for view in rulebook.views if view.name.key[0] != OWN_SCHEMA}
+        self._views = {key: view for key, view in views.items() if visible(key)}
+        lake_facts = (lake_version or sorted(self._tables.items()), AUDIT in self._tables)
         facts = repr((lake_facts, rulebook.version, rulebook.schemas, principal.organization, principal.allowed_tables))
         self.version = hashlib.sha256(facts.encode()).hexdigest()[:16]
 
@@ -91,8 +98,13 @@ class PrincipalCatalog:
         return found
 
     def hidden_reason(self, schema: str | None, name: str) -> str:
-        """Why a name does not resolve, for the audit only: missing, allowed_tables or cross_organization."""
+        """Why a name does not resolve, for the audit only.
+
+        It is missing, allowed_tables, audit_rights or cross_organization.
+        """
         key = (fold(schema) if schema is not None else "main", fold(name))
+        if key == AUDIT and key in self._lake:
+            return "allowed_tables" if sees_audit(self._principal) else "audit_rights"
         if key not in self._lake and all(view.name.key != key for view in self._rulebook.views):
             return "missing"
         return "cross_organization" if self.foreign(schema, name) else "allowed_tables"
@@ -100,7 +112,9 @@ class PrincipalCatalog:
     def foreign(self, schema: str | None, name: str) -> str | None:
         """The organization that owns an existing table or view this principal's organization may not see, or None."""
         key = (fold(schema) if schema is not None else "main", fold(name))
-        if key not in self._lake and all(view.name.key != key for view in self._rulebook.views):
+        if key[0] == OWN_SCHEMA or (
+            key not in self._lake and all(view.name.key != key for view in self._rulebook.views)
+        ):
             return None
         if self._rulebook.visible(key[0], self._principal.organization):
             return None

@@ -26,6 +26,7 @@ from engine.executor.messages import Bound, Work
 from engine.executor.pool import ExecutorSettings, WorkerPool
 from engine.executor.relation import read_files
 from engine.pipeline.governed import Governed
+from governance.audit_table import QUERIES
 from governance.errors import EngineFailed
 from governance.tables import TableName
 
@@ -44,6 +45,13 @@ class SnapshotSource(Protocol):
         """The table's files, pinned. Raises SourceUnavailable."""
 
 
+class OwnSnapshots(Protocol):
+    """What the executor asks of the audit's table, whose files are made for each organization."""
+
+    async def snapshot(self, organization: str) -> Snapshot:
+        """The organization's records, pinned. Raises SourceUnavailable."""
+
+
 class Executor:
     """Runs governed statements in workers. All methods belong to the node's event loop."""
 
@@ -51,6 +59,8 @@ class Executor:
         self.settings = settings
         self.lake = lake
         """May be set after construction: the lake itself asks the executor for column types."""
+        self.audit: OwnSnapshots | None = None
+        """Where `hatidata_audit.queries` comes from; None where there is no such table."""
         self.numbers = ObjectNumbers()
         self.pool = WorkerPool(settings, lambda sock: BlockDoor(sock, cache, self.numbers))
         self.statements: Iterator[int] = itertools.count(1)
@@ -228,11 +238,8 @@ class Executor:
         row_options: dict[str, Any] | None = None,
     ) -> Job:
         snapshots: dict[TableName, Snapshot] = {}
-        if governed.tables and self.lake is None:
-            raise EngineFailed("The engine failed.", reason="no lake")
         for table in governed.tables:
-            assert self.lake is not None  # noqa: S101 - checked above
-            snapshots[table] = await self.lake.snapshot(table)
+            snapshots[table] = await self._snapshot(table, governed.organization)
         pinned = tuple(snapshots.values())
         options = row_options or {}
         key = (
@@ -263,6 +270,14 @@ class Executor:
                     self._works.popitem(last=False)
         work, constant = known
         return Job(governed.organization, work, parameters, pinned, bool(governed.tables), constant)
+
+    async def _snapshot(self, table: TableName, organization: str) -> Snapshot:
+        own = table.key == QUERIES.key
+        if self.audit is not None and own:
+            return await self.audit.snapshot(organization)
+        if self.lake is None or own:
+            raise EngineFailed("The engine failed.", reason="no lake")
+        return await self.lake.snapshot(table)
 
     async def _begin(self, job: Job, deadline_s: float, gate: Gate | None = None) -> Execution:
         execution = Execution(self, job, deadline_s)
