@@ -9,13 +9,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws.names import SEALED_PURPOSE
 from governance.encryption_key import KeyRotationFacts
 from governance.errors import KeyServiceUnavailable, ResourceExceeded
 
 SECRET_BYTES_MAX = 4096
 """What Encrypt takes."""
 _PAGES_MAX = 20
-_PURPOSE = "hatidata-secret"
 
 
 class KmsKeyService:
@@ -100,7 +100,7 @@ class KmsSecretBox:
 
 
 def _context(context: str) -> dict[str, str]:
-    return {"purpose": _PURPOSE, "of": context}
+    return {"purpose": SEALED_PURPOSE, "of": context}
 
 
 def _code(error: ClientError) -> str:

@@ -46,6 +46,8 @@ def volume_seed_key(environment: str) -> str:
 IDENTITY_PURPOSE = "hatidata-node-identity"
 """`purpose` in the encryption context of an identity; `environment` is the other entry."""
 VOLUME_SEED_PURPOSE = "hatidata-volume-seed"
+SEALED_PURPOSE = "hatidata-secret"
+"""Of the signing secrets of webhooks."""
 SIGNING_ALGORITHM = "ECDSA_SHA_256"
 SIGNING_KEY_SPEC = "ECC_NIST_P256"
 """Of the KMS keys that sign manifests, checkpoints and rulebooks: `openssl dgst -sha256 -verify` checks them."""

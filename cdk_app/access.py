@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+import jsii
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
@@ -10,19 +11,16 @@ from aws_cdk import aws_elasticloadbalancingv2_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_route53_targets as route53_targets
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
+from cdk_app.firewall import put_before
 from cdk_app.keys import KeyRing
 from cdk_app.network import Doors
 from cdk_app.settings import ADMIN_PORT, CLIENT_PORT, METRICS_PORT, NODE_PORT, Deployment
 
-REQUESTS_PER_5_MIN_MAX = 10_000
-"""From one address, at the control plane."""
 _MTLS_HEADERS = (
     "X-Amzn-Mtls-Clientcert",
     "X-Amzn-Mtls-Clientcert-Issuer",
@@ -59,7 +57,7 @@ class AccessStack(cdk.Stack):
         if control_plane is not None and rulebook_poll is not None:
             log_key = kms.Key.from_key_arn(self, "LogKey", keys.control.key_arn)
             balancer = self.control_balancer = self._control_plane(control_plane, rulebook_poll)
-            self._firewall(balancer, log_key)
+            put_before(self, deployment, balancer, log_key)
             service_name = self._control_service(balancer)
         else:
             service_name = deployment.control_plane.service_name
@@ -159,8 +157,9 @@ class AccessStack(cdk.Stack):
         group = elbv2.ApplicationTargetGroup(
             self,
             "Function",
+            target_group_name=self._deployment.name("api"),
             target_type=elbv2.TargetType.LAMBDA,
-            targets=[targets.LambdaTarget(function)],
+            targets=[self._called_by("api", function)],
             multi_value_headers_enabled=True,
         )
         refused = elbv2.ListenerAction.fixed_response(404, content_type="application/json", message_body="{}")
@@ -179,8 +178,9 @@ class AccessStack(cdk.Stack):
         waiting = elbv2.ApplicationTargetGroup(
             self,
             "Polls",
+            target_group_name=self._deployment.name("polls"),
             target_type=elbv2.TargetType.LAMBDA,
-            targets=[targets.LambdaTarget(poll)],
+            targets=[self._called_by("polls", poll)],
             multi_value_headers_enabled=True,
         )
         nodes.add_action(
@@ -211,6 +211,24 @@ class AccessStack(cdk.Stack):
             )
         return balancer
 
+    def _called_by(self, group: str, function: lambda_.IFunction) -> CalledFunction:
+        """The function as a target of this one group: any other load balancer could claim any node's certificate.
+
+        By name, because the group is made only when its function lets itself be called.
+        """
+        place = self._deployment.place
+        balancers = f"arn:aws:elasticloadbalancing:{place.region}:{place.account}"
+        permission = lambda_.CfnPermission(
+            self,
+            f"{group.capitalize()}MayBeCalled",
+            action="lambda:InvokeFunction",
+            function_name=function.function_arn,
+            principal="elasticloadbalancing.amazonaws.com",
+            source_account=place.account,
+            source_arn=f"{balancers}:targetgroup/{self._deployment.name(group)}/*",
+        )
+        return CalledFunction(function, permission)
+
     def _listener(
         self,
         balancer: elbv2.ApplicationLoadBalancer,
@@ -230,82 +248,6 @@ class AccessStack(cdk.Stack):
             default_action=default,
             mutual_authentication=mutual,
         )
-
-    def _firewall(self, balancer: elbv2.ApplicationLoadBalancer, log_key: kms.IKey) -> None:
-        """The web application firewall before the control plane (claim H11), and its full log."""
-        managed = (
-            "AWSManagedRulesCommonRuleSet",
-            "AWSManagedRulesKnownBadInputsRuleSet",
-            "AWSManagedRulesAmazonIpReputationList",
-        )
-        rules = [
-            wafv2.CfnWebACL.RuleProperty(
-                name=name,
-                priority=priority,
-                override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
-                statement=wafv2.CfnWebACL.StatementProperty(
-                    managed_rule_group_statement=wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(
-                        vendor_name="AWS",
-                        name=name,
-                        # A rulebook or a state file may be larger than 8 KiB; the function has a limit of its own.
-                        rule_action_overrides=[
-                            wafv2.CfnWebACL.RuleActionOverrideProperty(
-                                name="SizeRestrictions_BODY",
-                                action_to_use=wafv2.CfnWebACL.RuleActionProperty(count={}),
-                            )
-                        ]
-                        if name == "AWSManagedRulesCommonRuleSet"
-                        else None,
-                    )
-                ),
-                visibility_config=_visible(name),
-            )
-            for priority, name in enumerate(managed, 10)
-        ]
-        rules.append(
-            wafv2.CfnWebACL.RuleProperty(
-                name="RatePerAddress",
-                priority=1,
-                action=wafv2.CfnWebACL.RuleActionProperty(block={}),
-                statement=wafv2.CfnWebACL.StatementProperty(
-                    rate_based_statement=wafv2.CfnWebACL.RateBasedStatementProperty(
-                        limit=REQUESTS_PER_5_MIN_MAX, aggregate_key_type="IP"
-                    )
-                ),
-                visibility_config=_visible("RatePerAddress"),
-            )
-        )
-        firewall = wafv2.CfnWebACL(
-            self,
-            "Firewall",
-            name=self._deployment.name("control-plane"),
-            scope="REGIONAL",
-            default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
-            rules=rules,
-            visibility_config=_visible("ControlPlane"),
-        )
-        wafv2.CfnWebACLAssociation(
-            self, "Guarded", resource_arn=balancer.load_balancer_arn, web_acl_arn=firewall.attr_arn
-        )
-        place = self._deployment.place
-        log_name = f"aws-waf-logs-{place.name}"
-        group = logs.LogGroup(
-            self,
-            "FirewallLog",
-            log_group_name=log_name,
-            encryption_key=log_key,
-            retention=logs.RetentionDays.ONE_YEAR,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-        )
-        wafv2.CfnLoggingConfiguration(
-            self,
-            "FirewallLogging",
-            resource_arn=firewall.attr_arn,
-            log_destination_configs=[f"arn:aws:logs:{place.region}:{place.account}:log-group:{log_name}"],
-            redacted_fields=[
-                wafv2.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": "authorization"}),
-            ],
-        ).node.add_dependency(group)
 
     def _control_service(self, balancer: elbv2.ApplicationLoadBalancer) -> str:
         """Network load balancer and endpoint service before the application load balancer: what PrivateLink needs."""
@@ -360,7 +302,18 @@ class AccessStack(cdk.Stack):
         )
 
 
-def _visible(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
-    return wafv2.CfnWebACL.VisibilityConfigProperty(
-        cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=False
-    )
+@jsii.implements(elbv2.IApplicationLoadBalancerTarget)
+class CalledFunction:
+    """A function as a target, called by the permission that is given: CDK's own would let every load balancer call."""
+
+    def __init__(self, function: lambda_.IFunction, permission: lambda_.CfnPermission) -> None:
+        self._function, self._permission = function, permission
+
+    def attach_to_application_target_group(
+        self, target_group: elbv2.IApplicationTargetGroup
+    ) -> elbv2.LoadBalancerTargetProps:
+        """What CDK asks of a target."""
+        target_group.node.add_dependency(self._permission)
+        return elbv2.LoadBalancerTargetProps(
+            target_type=elbv2.TargetType.LAMBDA, target_json={"id": self._function.function_arn}
+        )

@@ -43,10 +43,12 @@ class ImageStack(cdk.Stack):
         self._deployment = deployment
         self._volumes_key = keys.volumes.key_arn
         self._asset = assets.Asset(self, "Software", path=str(software.node))
-        subnet, door = self._workshop(kms.Key.from_key_arn(self, "LogKey", keys.control.key_arn))
+        log_key = kms.Key.from_key_arn(self, "LogKey", keys.control.key_arn)
+        subnet, door = self._workshop(log_key)
         policy = self._permissions(builder)
         infrastructure = self._infrastructure(builder, subnet, door)
         infrastructure.node.add_dependency(policy)
+        image_log, pipeline_log = (self._log(name, log_key) for name in ("images", "pipeline"))
         recipe = self._recipe()
         distribution = self._distribution()
         imagebuilder.CfnImagePipeline(
@@ -59,6 +61,9 @@ class ImageStack(cdk.Stack):
             distribution_configuration_arn=distribution.attr_arn,
             enhanced_image_metadata_enabled=True,
             image_tests_configuration=_tests(),
+            logging_configuration=imagebuilder.CfnImagePipeline.PipelineLoggingConfigurationProperty(
+                image_log_group_name=image_log, pipeline_log_group_name=pipeline_log
+            ),
             schedule=imagebuilder.CfnImagePipeline.ScheduleProperty(
                 schedule_expression="cron(0 18 ? * sun *)",
                 pipeline_execution_start_condition="EXPRESSION_MATCH_AND_DEPENDENCY_UPDATES_AVAILABLE",
@@ -71,8 +76,24 @@ class ImageStack(cdk.Stack):
             infrastructure_configuration_arn=infrastructure.attr_arn,
             distribution_configuration_arn=distribution.attr_arn,
             enhanced_image_metadata_enabled=True,
+            logging_configuration=imagebuilder.CfnImage.ImageLoggingConfigurationProperty(log_group_name=image_log),
         )
         self.image_id = image.attr_image_id
+
+    def _log(self, purpose: str, key: kms.IKey) -> str:
+        """The name of a log group under the customer's key: Image Builder would make one without (W2.4).
+
+        Below `/aws/imagebuilder/`, where the service's own role may write.
+        """
+        group = logs.LogGroup(
+            self,
+            f"{purpose.capitalize()}Log",
+            log_group_name=f"/aws/imagebuilder/{self._deployment.place.name}/{purpose}",
+            encryption_key=key,
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+        return group.log_group_name
 
     # ------------------------------------------------------------ where it is built
 
@@ -208,8 +229,8 @@ class ImageStack(cdk.Stack):
                     ),
                     iam.PolicyStatement(
                         sid="OwnLog",
-                        actions=["logs:CreateLogStream", "logs:CreateLogGroup", "logs:PutLogEvents"],
-                        resources=[f"arn:aws:logs:{here}:log-group:/aws/imagebuilder/*"],
+                        actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                        resources=[f"arn:aws:logs:{here}:log-group:/aws/imagebuilder/{place.name}/*"],
                     ),
                 ]
             ),

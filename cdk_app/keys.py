@@ -31,6 +31,7 @@ _ADMINISTER = [
 _DESTROY = ["kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:DeleteImportedKeyMaterial"]
 _SPEAK = ["kms:Decrypt", "kms:GenerateDataKey*"]
 """What sending to an encrypted topic or queue takes."""
+_PURPOSE = "kms:EncryptionContext:purpose"
 _USE = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
 
 
@@ -213,7 +214,7 @@ class KeysStack(cdk.Stack):
                     resources=["*"],
                     conditions={
                         "StringEquals": {
-                            "kms:EncryptionContext:purpose": [names.IDENTITY_PURPOSE, names.VOLUME_SEED_PURPOSE],
+                            _PURPOSE: [names.IDENTITY_PURPOSE, names.VOLUME_SEED_PURPOSE],
                             "kms:EncryptionContext:environment": self._deployment.place.environment,
                         }
                     },
@@ -221,11 +222,17 @@ class KeysStack(cdk.Stack):
             ],
         )  # fmt: skip
 
-    def _who_statement(self, sid: str, uses: Sequence[Use], actions: Sequence[str]) -> list[iam.PolicyStatement]:
+    def _who_statement(
+        self, sid: str, uses: Sequence[Use], actions: Sequence[str], **conditions: object
+    ) -> list[iam.PolicyStatement]:
         principals = self._who(*uses)
         if not principals:
             return []
-        return [iam.PolicyStatement(sid=sid, principals=principals, actions=list(actions), resources=["*"])]
+        return [
+            iam.PolicyStatement(
+                sid=sid, principals=principals, actions=list(actions), resources=["*"], conditions=conditions or None
+            )
+        ]
 
     def _audit_key(self) -> kms.Key:
         context = {"kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{self._deployment.bucket('audit')}"}
@@ -254,6 +261,7 @@ class KeysStack(cdk.Stack):
     def _control_key(self) -> kms.Key:
         root = iam.AccountRootPrincipal()
         place = self._deployment.place
+        secrets = {_PURPOSE: names.SEALED_PURPOSE}
         grant = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"]
         return self._key(
             "Control",
@@ -270,9 +278,14 @@ class KeysStack(cdk.Stack):
                     ["kms:Decrypt", "kms:DescribeKey"],
                 ),
                 *self._by_service("BackupsOfTables", "dynamodb", [iam.ArnPrincipal(self.roles.backup.role_arn)], grant),
-                *self._who_statement("SettingsOfFunctions", [], ["kms:Decrypt"]),
-                *self._who_statement("SealSecretsOfWebhooks", [Use.SEAL_SECRETS], ["kms:Encrypt"]),
-                *self._who_statement("OpenSecretsOfWebhooks", [Use.OPEN_SECRETS], ["kms:Decrypt"]),
+                # Every function opens its own settings; what is sealed for a purpose opens to those of that purpose.
+                *self._who_statement("SettingsOfFunctions", [], ["kms:Decrypt"], Null={_PURPOSE: "true"}),
+                *self._who_statement(
+                    "SealSecretsOfWebhooks", [Use.SEAL_SECRETS], ["kms:Encrypt"], StringEquals=secrets
+                ),
+                *self._who_statement(
+                    "OpenSecretsOfWebhooks", [Use.OPEN_SECRETS], ["kms:Decrypt"], StringEquals=secrets
+                ),
                 iam.PolicyStatement(
                     sid="Logs",
                     principals=[iam.ServicePrincipal(f"logs.{self._here}.amazonaws.com")],
@@ -283,6 +296,7 @@ class KeysStack(cdk.Stack):
                             "kms:EncryptionContext:aws:logs:arn": [
                                 f"arn:aws:logs:{self._here}:{self._account}:log-group:/{place.name}/*",
                                 f"arn:aws:logs:{self._here}:{self._account}:log-group:aws-waf-logs-{place.name}",
+                                f"arn:aws:logs:{self._here}:{self._account}:log-group:/aws/imagebuilder/{place.name}/*",
                             ]
                         }
                     },

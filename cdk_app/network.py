@@ -237,9 +237,6 @@ class NetworkStack(cdk.Stack):
                 "ssm:RequestManagedInstanceRoleToken",
                 "ssm:SendCommand",
                 "ssm:GetCommandInvocation",
-                "ssm:ListCommandInvocations",
-                "ssm:CancelCommand",
-                "ssm:DescribeInstanceInformation",
             ],
             ["*"],
         )

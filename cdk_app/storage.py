@@ -15,6 +15,7 @@ from constructs import Construct
 
 from aws import names
 from cdk_app.keys import KeyRing, Roles
+from cdk_app.permissions import EVIDENCE_PREFIX, REPORTS_PREFIX
 from cdk_app.settings import Deployment
 from governance.audit_plan import DEEP_ARCHIVE_AFTER_DAYS, GLACIER_AFTER_DAYS, MOVING_PREFIXES
 
@@ -65,6 +66,7 @@ class StorageStack(cdk.Stack):
             versioned=True,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            blocked_encryption_types=[s3.BlockedEncryptionType.SSE_C],  # a key that only its bearer has
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="one-year",
@@ -90,6 +92,7 @@ class StorageStack(cdk.Stack):
             versioned=True,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            blocked_encryption_types=[s3.BlockedEncryptionType.SSE_C],  # a key that only its bearer has
             object_lock_enabled=True,
             object_lock_default_retention=s3.ObjectLockRetention.governance(cdk.Duration.days(days)),
             transition_default_minimum_object_size=s3.TransitionDefaultMinimumObjectSize.VARIES_BY_STORAGE_CLASS,
@@ -131,13 +134,12 @@ class StorageStack(cdk.Stack):
     def _guard_audit(self, bucket: s3.Bucket, key: kms.IKey) -> None:
         glass = self._deployment.safety.break_glass_role_arn
         everything = [bucket.bucket_arn, bucket.arn_for_objects("*")]
-        # CloudFormation sets lock, versions and tiers when the bucket is made and when the stack changes.
-        deployer = f"arn:aws:iam::{self._deployment.place.account}:role/cdk-*-cfn-exec-role-*"
         self._deny(
             bucket,
             "OnlyBreakGlassMayShortenTheAudit",
             [
                 "s3:BypassGovernanceRetention",
+                "s3:DeleteObject",  # leaves the version, but hides it from whoever lists
                 "s3:DeleteObjectVersion",
                 "s3:PutObjectLegalHold",
                 "s3:PutObjectRetention",
@@ -153,14 +155,53 @@ class StorageStack(cdk.Stack):
                 "s3:PutLifecycleConfiguration",
                 "s3:PutBucketVersioning",
                 "s3:PutEncryptionConfiguration",
+                "s3:PutReplicationConfiguration",
+                "s3:PutBucketPolicy",
+                "s3:DeleteBucketPolicy",
                 "s3:DeleteBucket",
             ],
             [bucket.bucket_arn],
-            {"ArnNotLike": {"aws:PrincipalArn": [glass, deployer]}},
+            {"ArnNotEquals": {"aws:PrincipalArn": [glass, self._deployer()]}},
         )
+        # Every writer lays an object down once (`aws.audit_bucket`); whoever took over one of them cannot cover what
+        # lies there with another version, and cannot take an upload by parts round this.
         self._deny(
             bucket,
-            "OnlyUnderTheAuditKey",
+            "NothingIsWrittenOver",
+            ["s3:PutObject"],
+            [bucket.arn_for_objects("*")],
+            {"Null": {"s3:if-none-match": "true"}},
+        )
+        # A node lays down its own records, and neither proofs nor the evidence of nodes' ends.
+        self._deny(
+            bucket,
+            "NodesLayDownRecordsOnly",
+            ["s3:PutObject"],
+            [
+                bucket.arn_for_objects(f"{prefix}*")
+                for prefix in (names.MANIFESTS_PREFIX, names.CHECKPOINTS_PREFIX, EVIDENCE_PREFIX, REPORTS_PREFIX)
+            ],
+            {"ArnEquals": {"aws:PrincipalArn": self._roles.node.role_arn}},
+        )
+        self._only_under(bucket, key)
+        self._only_from(bucket, everything)
+
+    def _deployer(self) -> str:
+        """The role by which CloudFormation acts: it sets lock, versions, tiers and policy when the stack changes.
+
+        By its whole name: a pattern would let whoever may make roles make one that fits.
+        """
+        place = self._deployment.place
+        qualifier = self.node.try_get_context("@aws-cdk/core:bootstrapQualifier") or (
+            cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
+        )
+        return f"arn:aws:iam::{place.account}:role/cdk-{qualifier}-cfn-exec-role-{place.account}-{place.region}"
+
+    def _only_under(self, bucket: s3.Bucket, key: kms.IKey) -> None:
+        """Whoever names a key names this one; whoever names none gets it by default."""
+        self._deny(
+            bucket,
+            "OnlyUnderItsKey",
             ["s3:PutObject"],
             [bucket.arn_for_objects("*")],
             {
@@ -168,7 +209,6 @@ class StorageStack(cdk.Stack):
                 "Null": {"s3:x-amz-server-side-encryption": "false"},
             },
         )
-        self._only_from(bucket, everything)
 
     def _only_from(self, bucket: s3.Bucket, resources: Sequence[str]) -> None:
         """Nobody of another account, whatever another policy says."""
@@ -211,6 +251,7 @@ class StorageStack(cdk.Stack):
             versioned=True,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            blocked_encryption_types=[s3.BlockedEncryptionType.SSE_C],  # a key that only its bearer has
             server_access_logs_bucket=self._access_logs,
             server_access_logs_prefix="data/",
             lifecycle_rules=[
@@ -222,6 +263,7 @@ class StorageStack(cdk.Stack):
             ],
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
+        self._only_under(bucket, key)
         self._only_from(bucket, [bucket.bucket_arn, bucket.arn_for_objects("*")])
 
     # ------------------------------------------------------------ the control plane's table

@@ -235,8 +235,12 @@ class Cloud:
         return Verdict(granted, "its own policy" if granted else "nothing allows it")
 
     def may_put(self, role: str, bucket: str, name: str, key: str, **context: str) -> Verdict:
-        """PutObject into a bucket under SSE-KMS: S3 asks KMS as the caller, with the bucket's ARN as context."""
-        first = self.may(role, "s3:PutObject", f"arn:aws:s3:::{bucket}/{name}", **context)
+        """PutObject into a bucket under SSE-KMS: S3 asks KMS as the caller, with the bucket's ARN as context.
+
+        Put as writers put, never over what is there, unless the context says otherwise.
+        """
+        told = {"s3:if-none-match": "*"} if context.pop("over", "no") == "no" else {}
+        first = self.may(role, "s3:PutObject", f"arn:aws:s3:::{bucket}/{name}", **told, **context)
         return first if not first.allowed else self.through_s3(role, "kms:GenerateDataKey", key, bucket)
 
     def may_get(self, role: str, bucket: str, name: str, key: str) -> Verdict:

@@ -41,7 +41,8 @@ def main(settings: Path, out: Path, *, raw: bool, rooms: bool) -> None:
     review(app)
     try:
         app.synth()
-    except RuntimeError:
+    except RuntimeError as error:
+        print(str(error)[:3000])
         if not raw:
             raise
 
@@ -54,6 +55,7 @@ def offend(app: Any) -> None:
     from aws_cdk import aws_ec2 as ec2
     from aws_cdk import aws_elasticloadbalancingv2 as elbv2
     from aws_cdk import aws_kms as kms
+    from aws_cdk import aws_lambda as lambda_
     from aws_cdk import aws_logs as logs
     from aws_cdk import aws_s3 as s3
 
@@ -69,6 +71,13 @@ def offend(app: Any) -> None:
     logs.CfnLogGroup(stack, "Log")
     dynamodb.Table(stack, "Table", partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING))
     autoscaling.CfnAutoScalingGroup(stack, "Nodes", min_size="1", max_size="1", availability_zones=[f"{REGION}a"])
+    lambda_.CfnPermission(
+        stack,
+        "Anybody",
+        action="lambda:InvokeFunction",
+        function_name="x",
+        principal="elasticloadbalancing.amazonaws.com",
+    )
     data = ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(image_id="ami-0123456789abcdef0", key_name="mine")
     ec2.CfnLaunchTemplate(stack, "Template", launch_template_data=data)
 

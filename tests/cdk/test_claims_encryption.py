@@ -170,7 +170,13 @@ def test_w5_10_nothing_expires_inside_its_retention(cloud: Cloud, deployment: De
 
 @pytest.mark.parametrize(
     "action",
-    ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion", "s3:PutObjectRetention", "s3:PutObjectLegalHold"],
+    [
+        "s3:BypassGovernanceRetention",
+        "s3:DeleteObjectVersion",
+        "s3:DeleteObject",
+        "s3:PutObjectRetention",
+        "s3:PutObjectLegalHold",
+    ],
 )
 def test_w5_10_only_the_break_glass_role_may_shorten_the_audit(
     cloud: Cloud, deployment: Deployment, action: str
@@ -189,6 +195,9 @@ def test_w5_10_only_the_break_glass_role_may_shorten_the_audit(
         "s3:PutBucketObjectLockConfiguration",
         "s3:PutLifecycleConfiguration",
         "s3:PutBucketVersioning",
+        "s3:PutReplicationConfiguration",
+        "s3:PutBucketPolicy",
+        "s3:DeleteBucketPolicy",
         "s3:DeleteBucket",
     ],
 )
@@ -200,6 +209,45 @@ def test_w5_10_the_lock_itself_is_changed_by_the_stack_or_behind_glass_only(
     deployer = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}"
     assert not cloud.may(f"arn:aws:iam::{ACCOUNT}:role/administrator", action, where, allows=everything).allowed
     assert cloud.may(deployer, action, where, allows=everything).allowed
+    # Whoever may make roles makes none that passes for CloudFormation's.
+    alike = deployer.replace("hnb659fds", "mine")
+    assert not cloud.may(alike, action, where, allows=everything).allowed
+
+
+def test_w5_10_nobody_covers_a_record_with_another(cloud: Cloud, deployment: Deployment) -> None:
+    audit, key = deployment.bucket("audit"), cloud.key("Audit")
+    for role, name in (
+        ("Node", "audit/queries/2026/11/22/x.jsonl.gz"),
+        ("AuditTiering", f"{names.MANIFESTS_PREFIX}2026-11-21.json"),
+        ("LuksErase", "audit/nodes/2026/11/22/i-0123456789abcdef0-x.json"),
+    ):
+        assert cloud.may_put(cloud.role(role), audit, name, key).allowed
+        assert not cloud.may_put(cloud.role(role), audit, name, key, over="yes").allowed
+
+
+@pytest.mark.parametrize("prefix", [names.MANIFESTS_PREFIX, names.CHECKPOINTS_PREFIX, "audit/nodes/", "audit/reports/"])
+def test_w5_10_a_node_lays_down_no_proof_and_no_evidence(cloud: Cloud, deployment: Deployment, prefix: str) -> None:
+    node, audit = cloud.role("Node"), deployment.bucket("audit")
+    assert not cloud.may_put(node, audit, f"{prefix}x.json", cloud.key("Audit")).allowed
+
+
+@pytest.mark.parametrize("purpose", ["data", "audit", "access-logs"])
+def test_w2_4_no_object_under_a_key_that_its_writer_brought(cloud: Cloud, deployment: Deployment, purpose: str) -> None:
+    rule = encryption(bucket(cloud, deployment.bucket(purpose)))
+    assert rule["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+
+
+def test_w2_1_a_loader_that_names_a_key_names_the_lakes(cloud: Cloud, deployment: Deployment) -> None:
+    loader, where = f"arn:aws:iam::{ACCOUNT}:role/loader", f"arn:aws:s3:::{deployment.data_bucket}/lake/x"
+    everything = ({"Effect": "Allow", "Action": "*", "Resource": "*"},)
+    header, key = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    for told, allowed in (
+        ({}, True),
+        ({header: "aws:kms", key: cloud.key("Data")}, True),
+        ({header: "AES256"}, False),
+        ({header: "aws:kms", key: cloud.key("Audit")}, False),
+    ):
+        assert cloud.may(loader, "s3:PutObject", where, allows=everything, **told).allowed is allowed, told
 
 
 @pytest.mark.parametrize("purpose", ["data", "audit", "access-logs"])

@@ -71,7 +71,6 @@ KEYS = [
     ("LuksErase", "kms:Decrypt", "Data", "", False),
     ("ControlPlane", "kms:Decrypt", "Data", "s3", False),
     ("ControlPlane", "kms:Sign", "Signing", "", True),
-    ("ControlPlane", "kms:Encrypt", "Control", "", True),
     ("AuditSearch", "kms:Decrypt", "Audit", "s3", True),
     ("AuditSearch", "kms:GenerateDataKey", "Audit", "s3", False),
     ("AuditSearch", "kms:GetPublicKey", "Signing", "", True),
@@ -79,8 +78,6 @@ KEYS = [
     ("AuditTiering", "kms:Decrypt", "Audit", "s3", True),
     ("AuditTiering", "kms:GenerateDataKey", "Audit", "s3", True),
     ("AuditTiering", "kms:Encrypt", "Control", "", False),
-    ("WebhookDelivery", "kms:Decrypt", "Control", "", True),
-    ("WebhookDelivery", "kms:Encrypt", "Control", "", False),
     ("WebhookDelivery", "kms:Sign", "Signing", "", False),
     ("WebhookDelivery", "kms:Decrypt", "Audit", "s3", False),
     ("KeyExpiry", "kms:Sign", "Signing", "", False),
@@ -199,6 +196,38 @@ def test_only_provisioners_of_a_nodes_identity_encrypt_under_the_lakes_key(
     assert may(names.VOLUME_SEED_PURPOSE, "production")
     assert not may(names.IDENTITY_PURPOSE, "staging")
     assert not may("another-purpose", "production")
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "allowed"),
+    [
+        ("ControlPlane", "kms:Encrypt", True),
+        ("WebhookDelivery", "kms:Decrypt", True),
+        ("WebhookDelivery", "kms:Encrypt", False),
+        ("ControlPlane", "kms:Decrypt", False),
+        ("KeyRotation", "kms:Decrypt", False),
+        ("LuksErase", "kms:Decrypt", False),
+    ],
+)
+def test_what_is_sealed_for_a_purpose_opens_to_those_of_that_purpose(
+    cloud: Cloud, role: str, action: str, allowed: bool
+) -> None:
+    """Every function may open its own settings under that key; a webhook's signing secret is not among them."""
+    context = {"kms:EncryptionContext:purpose": names.SEALED_PURPOSE, "kms:EncryptionContext:of": "x"}
+    assert cloud.may(cloud.role(role), action, cloud.key("Control"), **context).allowed is allowed
+    assert cloud.may(cloud.role(role), "kms:Decrypt", cloud.key("Control")).allowed, "its settings"
+
+
+def test_functions_are_called_by_our_load_balancer_and_our_rules_only(cloud: Cloud) -> None:
+    permissions = cloud.of("AWS::Lambda::Permission")
+    assert len(permissions) == 5
+    for each in permissions:
+        assert each.properties["SourceArn"].startswith("arn:aws:"), each.id
+        assert "*" not in each.properties["SourceArn"].removesuffix("/*"), each.id
+    balanced = [each.properties for each in permissions if "elasticloadbalancing" in each.properties["Principal"]]
+    groups = {each.properties.get("Name") for each in cloud.of("AWS::ElasticLoadBalancingV2::TargetGroup")}
+    assert {each["SourceArn"].split("/")[1] for each in balanced} == {"hatidata-api", "hatidata-polls"} <= groups
+    assert {each["SourceAccount"] for each in balanced} == {ACCOUNT}
 
 
 def test_only_the_break_glass_role_may_destroy_keys(cloud: Cloud, deployment: Deployment) -> None:
