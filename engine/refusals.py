@@ -78,6 +78,8 @@ ENGINE_KINDS: dict[str, str] = {
     "ambiguous_function": s.AMBIGUOUS_FUNCTION,
     "invalid_name": s.INVALID_NAME,
     "undefined_schema": s.INVALID_SCHEMA_NAME,
+    "invalid_pattern": s.INVALID_REGULAR_EXPRESSION,
+    "null_value": s.NULL_VALUE_NOT_ALLOWED,
 }
 """What `EngineFailed.kind` (a class of DuckDB's errors, never its words) says more precisely."""
 

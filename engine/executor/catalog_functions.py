@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.catalog.emulation.names import Names, NameUnknown, quote_identifier, split_name
-from engine.catalog.emulation.names import format_type as format_type_text
+from engine.executor import catalog_json as json
+from engine.executor import catalog_texts as texts
 
 Entry = tuple[str, Callable[..., Any], tuple[str, ...], str]
 
 SERIES_MAX = 1_000_000
+_ACL_TYPE = "STRUCT(f1 BIGINT, f2 BIGINT, f3 VARCHAR, f4 BOOLEAN)[]"
 _SLEEP_MAX_S = 3600.0
 _RUNNING = threading.local()
 
@@ -33,6 +35,11 @@ def _sleep(seconds: float | None) -> str | None:
 
 _MACRO_TEXT = f"""
 hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || '''';
+hd_float_out(x) AS CASE WHEN ends_with(CAST(x AS VARCHAR), '.0') THEN left(CAST(x AS VARCHAR), -2)
+    ELSE CAST(x AS VARCHAR) END;
+hd_numeric_out(x) AS CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
+    ELSE CAST(x AS VARCHAR) END;
+hd_bool_out(x) AS CASE WHEN x THEN 't' WHEN NOT x THEN 'f' END;
 hd_pg_substr(x, a, n) AS CASE WHEN n IS NULL THEN substr(x, greatest(a, 1))
     ELSE substr(x, greatest(a, 1), greatest(n + least(a, 1) - 1, 0)) END;
 hd_vector_out(x) AS CASE WHEN x IS NULL THEN NULL
@@ -46,33 +53,6 @@ hd_setting_or_refuse(x, missing_ok) AS CASE WHEN x IS NULL AND NOT missing_ok TH
 hd_refuse_set_config(name, v) AS CASE WHEN name IS NULL AND v IS NULL THEN NULL ELSE error('HD0A000') END
 """
 MACROS = tuple(f"CREATE MACRO {body.strip()}" for body in _MACRO_TEXT.split(";\n"))
-
-
-def _array_out(items: list[str | None] | None) -> str | None:
-    """An array as PostgreSQL prints it."""
-    if items is None:
-        return None
-    shown = []
-    for item in items:
-        if item is None:
-            shown.append("NULL")
-        elif item == "" or item.lower() == "null" or any(c in '{}",\\ \t\n\r\v\f' for c in item):
-            shown.append('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"')
-        else:
-            shown.append(item)
-    return "{" + ",".join(shown) + "}"
-
-
-def _size_pretty(size: int | None) -> str | None:
-    """`pg_size_pretty`."""
-    if size is None:
-        return None
-    value = abs(size)
-    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
-        if value < 10 * 1024 or unit == "PB":
-            return f"{'-' if size < 0 else ''}{value} {unit}"
-        value = (value + 512) // 1024
-    raise AssertionError("unreachable")
 
 
 def _strictly(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -96,7 +76,7 @@ def _or_null(function: Callable[[str], int]) -> Callable[[str | None], int | Non
 
 def functions(names: Callable[[], Names]) -> Iterable[Entry]:
     """(name, function, argument types, result type) of every function; `names()` is the image of the moment."""
-    text, number = "VARCHAR", "BIGINT"
+    text, number, many = "VARCHAR", "BIGINT", "VARCHAR[]"
     for kind, read, write in (
         ("regclass", lambda x: names().relation(x), lambda x: names().relation_text(x)),
         ("regtype", lambda x: names().type(x), lambda x: names().type_text(x)),
@@ -110,7 +90,8 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
     yield "hd_default_setting", _strictly(lambda x: names().default_setting(x)), (text,), text
     yield "hd_regoper_out", _strictly(str), (number,), text
     yield "hd_regoper_in", _strictly(_no_operator), (text,), number
-    yield "hd_format_type", format_type_text, (number, "INTEGER"), text
+    yield "hd_format_type", lambda oid, modifier: names().format_type(oid, modifier), (number, "INTEGER"), text
+    yield "hd_pg_type_is_visible", lambda oid, schema: names().type_visible(oid, schema), (number, text), "BOOLEAN"
     yield "hd_pg_get_userbyid", lambda oid: names().user_by_id(oid), (number,), text
     yield "hd_pg_get_viewdef", lambda oid, _: names().view_text(oid), (number, "BOOLEAN"), text
     yield "hd_pg_get_function_result", lambda oid: names().result_text(oid), (number,), text
@@ -123,9 +104,40 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
         (text, "BOOLEAN"),
         "VARCHAR[]",
     )
-    yield "hd_pg_size_pretty", _size_pretty, (number,), text
-    yield "hd_array_out", _array_out, ("VARCHAR[]",), text
+    yield "hd_pg_size_pretty", texts.size_pretty, (number,), text
+    yield "hd_array_out", texts.array_out, (many,), text
+    yield "hd_field_out", texts.field_out, (text,), text
+    yield "hd_regexp_match", texts.regexp_match, (text, text, text), many
+    yield "hd_regexp_matches", texts.regexp_matches, (text, text, text), "VARCHAR[][]"
+    yield "hd_regexp_substring", texts.regexp_substring, (text, text), text
+    yield "hd_regexp_split", texts.regexp_split, (text, text, text), many
+    yield "hd_string_to_array", texts.string_to_array, (text, text, text), many
+    yield "hd_acldefault", lambda kind, oid: texts.acl_default(kind, names().user_by_id(oid)), (text, number), many
+    yield "hd_options", texts.options, (many,), "STRUCT(f1 VARCHAR, f2 VARCHAR)[]"
+    yield "hd_to_char", texts.to_char, ("TIMESTAMP", text, text), text
+    yield "hd_format", lambda x, given: texts.format_text(x, given or [], quote_identifier), (text, many), text
+    yield "hd_json_string", json.string, (text,), text
+    yield "hd_json_number", json.number, (text,), text
+    yield "hd_jsonb", json.jsonb, (text,), text
+    yield "hd_json_path", json.path, (text, many, "BOOLEAN"), text
+    yield "hd_json_typeof", json.typeof, (text,), text
+    yield "hd_json_array_length", json.array_length, (text,), number
+    yield "hd_json_pretty", json.pretty, (text,), text
+    yield "hd_json_strip_nulls", json.strip_nulls, (text,), text
+    yield "hd_json_items", json.items, (text, "BOOLEAN"), many
+    yield "hd_json_keys", json.keys, (text,), many
+    yield "hd_json_pairs", json.pairs, (text, "BOOLEAN"), "STRUCT(f1 VARCHAR, f2 VARCHAR)[]"
+    yield "hd_aclexplode", lambda x: _acl(names(), x), (many,), _ACL_TYPE
     yield "hd_pg_sleep", _sleep, ("DOUBLE",), text
+
+
+def _acl(names: Names, entries: list[str | None] | None) -> list[dict[str, Any]]:
+    """`aclexplode`; a role that is not known here has no number."""
+    found = []
+    for grantee, grantor, privilege, grantable in texts.acl_items(entries):
+        ids = [0 if name == "" else names.role_oid(name) for name in (grantor, grantee)]
+        found.append({"f1": ids[0], "f2": ids[1], "f3": privilege, "f4": grantable})
+    return found
 
 
 def _no_operator(text: str) -> int:

@@ -51,6 +51,9 @@ _REFUSALS = {
     "42602": ("invalid_name", "Invalid name syntax."),
     "3F000": ("undefined_schema", "The schema does not exist."),
     "0A000": ("not_implemented", "The catalog query is not supported."),
+    "2201B": ("invalid_pattern", "The regular expression is invalid, or not supported."),
+    "22004": ("null_value", "An argument of the catalog query must not be NULL."),
+    "22P02": ("conversion", "A literal is not a value of the type its place asks for."),
     "22023": ("invalid_input", "An argument of the catalog query is out of bounds."),
 }
 """SQLSTATEs that catalog functions raise: `EngineFailed.kind` (empty: TableUnknown) and what the client is told."""

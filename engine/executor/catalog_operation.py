@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.catalog.emulation import types
-from engine.catalog.emulation.types import preload
 from engine.catalog.emulation.image import CatalogImage
 from engine.catalog.emulation.statement import CatalogColumn, translate
+from engine.catalog.emulation.types import preload
 from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
 from engine.encoder.copy import CopyOptions, copy_encoder

@@ -8,8 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.catalog.emulation import scalar_functions, session_functions, set_functions, value_functions
+from engine.catalog.emulation import (
+    aggregates,
+    array_functions,
+    date_functions,
+    json_functions,
+    scalar_functions,
+    session_functions,
+    set_functions,
+    value_functions,
+)
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.coercions import common_type
 from engine.catalog.emulation.functions import FUNCTIONS
 from engine.catalog.emulation.operators import OperatorTranslator
 from engine.catalog.emulation.tree import (
@@ -23,6 +33,7 @@ from engine.catalog.emulation.tree import (
     Collate,
     Column,
     Exists,
+    Expand,
     Expr,
     Field,
     In,
@@ -32,19 +43,30 @@ from engine.catalog.emulation.tree import (
     Parameter,
     Quantified,
     Query,
+    Row,
     Scalar,
     Sort,
+    Star,
     Subscript,
     TypeName,
     Unary,
 )
-from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, common_type, named, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, composite, field, named, settle
 from governance.errors import FunctionRefused, StatementRefused
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
 
-_ENTERED = (scalar_functions, session_functions, set_functions, value_functions)
+_ENTERED = (
+    aggregates,
+    array_functions,
+    date_functions,
+    json_functions,
+    scalar_functions,
+    session_functions,
+    set_functions,
+    value_functions,
+)
 """Modules whose functions `FUNCTIONS` holds."""
 
 
@@ -123,6 +145,10 @@ class ExpressionTranslator(OperatorTranslator):
                 return self._field(node, scope)
             case Collate():
                 return self._collate(node, scope)
+            case Row():
+                return self._row(node, scope)
+            case Star(parts=parts) if parts:
+                return scope.row(parts, node.position)
             case _:
                 raise StatementRefused("An expression in the catalog query is not supported.")
 
@@ -285,16 +311,38 @@ class ExpressionTranslator(OperatorTranslator):
 
     def _field(self, node: Field, scope: Scope) -> Value:
         value = self.translate(node.value, scope)
-        if value.type != t.EXPANDED or node.name not in ("x", "n"):
-            raise CatalogRefused("42703", "A field in the catalog query does not exist.")
-        kind = t.INT4 if node.name == "n" else t.INT8
-        if node.name == "x" and value.modifier > 0:
-            kind = value.modifier
-        text = f"struct_extract({value.sql}, {quoted(node.name)})"
-        done = Value(text, kind, label=node.name, firm=True, returns_set=value.returns_set)
-        return replace(done, sql=f"CAST({text} AS {t.duck(kind)})") if kind == t.INT2 else done
+        if not value.fields:
+            raise CatalogRefused(
+                "42809",
+                f"column notation .{named(node.name)[1:-1]} applied to type {value.type_name}, "
+                "which is not a composite type",
+            )
+        places = [i for i, (name, _, _) in enumerate(value.fields) if name == node.name]
+        if not places:
+            raise CatalogRefused("42703", f"column {named(node.name)} not found in data type {value.type_name}")
+        return field(value, places[0])
+
+    def expanded(self, node: Expand, scope: Scope) -> list[Value]:
+        """The fields of `(composite).*`.
+
+        Raises:
+            CatalogRefused: it is none (42809).
+        """
+        value = self.translate(node.value, scope)
+        if not value.fields:
+            raise CatalogRefused("42809", f"type {value.type_name} is not composite")
+        return [field(value, place) for place in range(len(value.fields))]
+
+    def _row(self, node: Row, scope: Scope) -> Value:
+        values = [self.typed(item, scope) for item in node.items]
+        named_fields = [replace(value, label=f"f{place}") for place, value in enumerate(values, 1)]
+        return replace(composite(named_fields), label="row")
 
     # ------------------------------------------------------------ calls
+
+    def json_part(self, operator: str, left: Value, right: Value) -> Value:
+        """`->`, `->>`, `#>` and `#>>`."""
+        return json_functions.read(self, operator, left, right)
 
     def sorts(self, order: tuple[Sort, ...], scope: Scope) -> str:
         """` ORDER BY ...` inside an aggregate or a window."""

@@ -14,6 +14,7 @@ from engine.catalog.emulation.tree import (
     Cast,
     Collate,
     Column,
+    Expand,
     Expr,
     Field,
     In,
@@ -202,7 +203,7 @@ class ExpressionParser(TermParser):
             elif self.is_mark(".") and not isinstance(value, Column):
                 self._at += 1
                 if self.accept_mark("*"):
-                    raise StatementRefused("Expanding a composite value is not supported in catalog queries.")
+                    return Expand(value)
                 value = Field(value, self.identifier(reserved=True))
             else:
                 return value

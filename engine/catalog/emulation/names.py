@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.image import DEFAULT_SCHEMA, CatalogImage
+from engine.catalog.emulation.image import DEFAULT_SCHEMA, CatalogImage, RelationFact
 from engine.catalog.emulation.lexer import fold_name
 from engine.catalog.emulation.words import RESERVED
 
@@ -54,14 +54,20 @@ def format_type(oid: int | None, modifier: int | None) -> str | None:
     if oid == t.BPCHAR and modifier is not None and modifier < 0:
         return "bpchar"
     if modifier is None or modifier < 0:
-        return shown or quote_identifier(kind.name)
+        return shown or _type_name(kind)
     if oid == t.NUMERIC and modifier >= 4:
         return f"numeric({(modifier - 4) >> 16},{(modifier - 4) & 0x7FF})"
     if oid in (t.VARCHAR, t.BPCHAR) and modifier >= 4:
         return f"{shown}({modifier - 4})"
     if oid in _TIMED and shown is not None:
         return shown.replace(_TIMED[oid], f"{_TIMED[oid]}({modifier})", 1)
-    return shown or quote_identifier(kind.name)
+    return shown or _type_name(kind)
+
+
+def _type_name(kind: t.PgType) -> str:
+    """A type's own name, with its schema unless that is pg_catalog."""
+    name = quote_identifier(kind.name)
+    return name if kind.schema == "pg_catalog" else f"{kind.schema}.{name}"
 
 
 def split_name(text: str, *, strict: bool = True) -> list[str]:
@@ -116,6 +122,11 @@ class Names:
     @cached_property
     def _relation_names(self) -> dict[int, tuple[str, str]]:
         return {oid: name for name, oid in self._relations.items()}
+
+    @cached_property
+    def _row_types(self) -> dict[int, RelationFact]:
+        """The relation of each row type, and of each array of one."""
+        return {oid: r for r in self._image.relations for oid in (r.row_type, r.array_type)}
 
     @cached_property
     def _procedures(self) -> dict[int, dict[str, object]]:
@@ -179,16 +190,26 @@ class Names:
         array = name.endswith("[]")
         name = re.sub(r"\s*\(\s*\d+(\s*,\s*\d+)?\s*\)", "", name[:-2].strip() if array else name)
         lowered = fold_name(name)
-        oid = _READ.get(lowered, 0)
-        if not oid:
-            parts = split_name(name) if lowered != "double precision" else ["float8"]
-            if parts[:-1] not in ([], ["pg_catalog"]):
-                raise NameUnknown("42704")
-            try:
-                oid = t.named(parts[-1], exact=len(parts) == 2 or '"' in name).oid
-            except Exception:
-                raise NameUnknown("42704") from None
-        return t.array_of(oid) if array else oid
+        oid = _READ.get(lowered, 0) or self._type_named(split_name(name), exact='"' in name)
+        if array:
+            row = self._row_types.get(oid)
+            return row.array_type if row is not None else t.array_of(oid)
+        return oid
+
+    def _type_named(self, parts: list[str], *, exact: bool) -> int:
+        if len(parts) > 3 or (len(parts) == 3 and parts[0] != self._image.database):
+            raise NameUnknown("42704")
+        name = parts[-1]
+        schemas = parts[-2:-1] or ["pg_catalog", DEFAULT_SCHEMA]
+        for schema in schemas:
+            alias = name if exact or parts[:-1] else t.ALIASES.get(name, name)
+            for kind in t.types_of(alias):
+                if kind.schema == schema:
+                    return kind.oid
+            for row in self._image.relations:
+                if row.schema == schema and name in (row.name, "_" + row.name):
+                    return row.row_type if name == row.name else row.array_type
+        raise NameUnknown("42704")
 
     def procedure(self, text: str) -> int:
         """`regproc` from text.
@@ -254,7 +275,25 @@ class Names:
 
     def type_text(self, oid: int) -> str:
         """`regtype` as text."""
-        return (format_type(oid, None) or "-") if oid in t.types() or oid == 0 else str(oid)
+        known = oid in t.types() or oid in self._row_types or oid == 0
+        return (self.format_type(oid, None) or "-") if known else str(oid)
+
+    def format_type(self, oid: int | None, modifier: int | None) -> str | None:
+        """What `format_type` says, row types of the principal's tables included."""
+        row = self._row_types.get(oid or 0)
+        if row is None:
+            return format_type(oid, modifier)
+        name = quote_identifier(row.name)
+        shown = name if row.schema == DEFAULT_SCHEMA else f"{quote_identifier(row.schema)}.{name}"
+        return shown if oid == row.row_type else f"{shown}[]"
+
+    def type_visible(self, oid: int | None, schema: str | None) -> bool | None:
+        """`pg_type_is_visible` with `schema` as the search path."""
+        row, kind = self._row_types.get(oid or 0), t.types().get(oid or 0)
+        if row is None and kind is None:
+            return None
+        held = row.schema if row is not None else kind.schema if kind is not None else ""
+        return held == "pg_catalog" or held == schema
 
     def procedure_text(self, oid: int) -> str:
         """`regproc` as text."""
@@ -281,6 +320,10 @@ class Names:
         if oid is None:
             return None
         return next((n for n, o in self._roles.items() if o == oid), f"unknown (OID={oid})")
+
+    def role_oid(self, name: str) -> int:
+        """A role's number, 0 when there is none of that name here."""
+        return self._roles.get(name, 0)
 
     def visible(self, oid: int | None, schema: str | None) -> bool | None:
         """`pg_table_is_visible` with `schema` as the search path."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.catalog.emulation import date_functions
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.coercions import comparable
 from engine.catalog.emulation.functions import Builder
 from engine.catalog.emulation.tree import (
     Between,
@@ -18,7 +20,7 @@ from engine.catalog.emulation.tree import (
     Row,
     Unary,
 )
-from engine.catalog.emulation.values import CatalogRefused, Value, cast, common_type, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Value, cast, quoted, settle
 from governance.errors import StatementRefused
 
 if TYPE_CHECKING:
@@ -35,10 +37,15 @@ _LIKES = {"~~": (False, False), "!~~": (True, False), "~~*": (False, True), "!~~
 _ARITHMETIC = frozenset("+-*/%^&|#")
 
 
+def no_operator(operator: str, left: Value, right: Value) -> CatalogRefused:
+    """No operator of that name takes these (42883), in PostgreSQL's words."""
+    return CatalogRefused("42883", f"operator does not exist: {left.type_name} {operator} {right.type_name}")
+
+
 class OperatorTranslator(Builder):
     """Operators; `ExpressionTranslator` adds all other expressions."""
 
-    def _pair(self, left: Value, right: Value) -> tuple[Value, Value]:
+    def _pair(self, left: Value, right: Value, operator: str = "=") -> tuple[Value, Value]:
         """Both sides of a comparison in one type."""
         if left.untyped and right.untyped:
             return settle(left, t.TEXT, self.parameters), settle(right, t.TEXT, self.parameters)
@@ -46,37 +53,33 @@ class OperatorTranslator(Builder):
         right = settle(right, left.type, self.parameters)
         if left.type == right.type or t.duck(left.type) == t.duck(right.type):
             return left, right
-        met = common_type(left.type, right.type)
-        if met:
+        if comparable(left.type, right.type):
             return left, right
         if t.element_of(left.type) is not None and t.element_of(right.type) is not None:
             return left, cast(right, left.type)
         if {left.type, right.type} <= {t.DATE, t.TIMESTAMP, t.TIMESTAMPTZ}:
             return left, right
-        raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+        raise no_operator(operator, left, right)
 
     def compare(self, operator: str, left: Value, right: Value) -> str:
         """`left operator right` for a comparison or a match."""
         if operator in _COMPARISONS:
-            left, right = self._pair(left, right)
+            left, right = self._pair(left, right, operator)
             return f"({left.sql} {operator.upper()} {right.sql})"
         if operator in _MATCHES:
             negation, option = _MATCHES[operator]
-            text, pattern = self._texts(left, right)
+            text, pattern = self._texts(left, right, operator=operator)
             return f"({negation}regexp_matches({text}, {pattern}{option}))"
         if operator in _LIKES:
             negated, insensitive = _LIKES[operator]
             return self._like_text(left, right, quoted("\\"), negated, insensitive)
         raise StatementRefused("An operator in the catalog query is not supported.")
 
-    def _texts(self, *values: Value) -> list[str]:
-        done = []
-        for untyped in values:
-            value = settle(untyped, t.TEXT, self.parameters)
-            if not t.is_text(value.type):
-                raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
-            done.append(value.sql)
-        return done
+    def _texts(self, *values: Value, operator: str) -> list[str]:
+        done = [settle(value, t.TEXT, self.parameters) for value in values]
+        if not all(t.is_text(value.type) for value in done):
+            raise no_operator(operator, *values)
+        return [value.sql for value in done]
 
     def binary(self, node: Binary, scope: Scope) -> Value:
         """AND, OR, comparisons, matches, arithmetic, `||`, array operators."""
@@ -86,6 +89,8 @@ class OperatorTranslator(Builder):
         if isinstance(node.left, Row) and isinstance(node.right, Row) and node.operator in ("=", "<>"):
             return self._rows(node.operator, node.left, node.right, scope)
         left_value, right_value = self.translate(node.left, scope), self.translate(node.right, scope)
+        if node.operator in ("->", "->>", "#>", "#>>") and left_value.type in (t.JSON, t.JSONB):
+            return self.json_part(node.operator, left_value, right_value)
         if node.operator == "||":
             return self._concatenate(left_value, right_value)
         if node.operator in _ARITHMETIC:
@@ -93,6 +98,10 @@ class OperatorTranslator(Builder):
         if node.operator in ("@>", "<@", "&&"):
             return self._array_operator(node.operator, left_value, right_value)
         return Value(self.compare(node.operator, left_value, right_value), t.BOOL)
+
+    def json_part(self, operator: str, left: Value, right: Value) -> Value:
+        """`->` and its like; given by `ExpressionTranslator`."""
+        raise NotImplementedError
 
     def _rows(self, operator: str, left: Row, right: Row, scope: Scope) -> Value:
         if len(left.items) != len(right.items):
@@ -123,11 +132,14 @@ class OperatorTranslator(Builder):
     def _arithmetic(self, operator: str, left: Value, right: Value) -> Value:
         if left.untyped and right.untyped:
             raise CatalogRefused("42725", "An operator in the catalog query is not unique.")
-        left = settle(left, right.type, self.parameters)
-        right = settle(right, left.type, self.parameters)
+        moments = date_functions.MOMENTS
+        left = settle(left, t.INTERVAL if right.type in moments and operator == "+" else right.type, self.parameters)
+        right = settle(right, t.INTERVAL if left.type in moments and operator == "+" else left.type, self.parameters)
         left, right = (cast(v, t.INT8) if v.type in t.OID_LIKE else v for v in (left, right))
+        if left.type in date_functions.TIMED or right.type in date_functions.TIMED:
+            return date_functions.calculate(operator, left, right)
         if left.type not in t.NUMBERS or right.type not in t.NUMBERS:
-            raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+            raise no_operator(operator, left, right)
         kind = max(left.type, right.type, key=t.PROMOTION.index)
         if operator == "^":
             return Value(f"pow({left.sql}, {right.sql})", t.FLOAT8)
@@ -136,7 +148,7 @@ class OperatorTranslator(Builder):
             text = f"xor({left.sql}, {right.sql})" if symbol == "xor" else f"({left.sql} {symbol} {right.sql})"
             return Value(f"CAST({text} AS {t.duck(kind)})", kind)
         if operator in "&|#":
-            raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+            raise no_operator(operator, left, right)
         if kind == t.NUMERIC and operator == "/":
             return Value(f"CAST(({left.sql} / {right.sql}) AS {t.duck(t.NUMERIC)})", t.NUMERIC)
         return Value(f"({left.sql} {operator} {right.sql})", kind)
@@ -156,8 +168,8 @@ class OperatorTranslator(Builder):
         if node.operator == "not":
             return Value(f"(NOT {self.condition(node.value, scope)})", t.BOOL)
         value = self.typed(node.value, scope, t.INT4)
-        if value.type not in t.NUMBERS:
-            raise CatalogRefused("42883", "An operator in the catalog query does not exist for its operands.")
+        if value.type not in t.NUMBERS and value.type != t.INTERVAL:
+            raise CatalogRefused("42883", f"operator does not exist: {node.operator} {value.type_name}")
         return Value(f"({node.operator}{value.sql})", value.type)
 
     def is_test(self, node: IsTest, scope: Scope) -> Value:
@@ -189,7 +201,7 @@ class OperatorTranslator(Builder):
         return Value(self._like_text(value, pattern, escape, node.negated, node.insensitive), t.BOOL)
 
     def _like_text(self, value: Value, pattern: Value, escape: str, negated: bool, insensitive: bool) -> str:
-        text, like = self._texts(value, pattern)
+        text, like = self._texts(value, pattern, operator="~~*" if insensitive else "~~")
         word = ("NOT " if negated else "") + ("ILIKE" if insensitive else "LIKE")
         return f"({text} {word} {like}{' ESCAPE ' + escape if escape else ''})"
 
@@ -206,7 +218,16 @@ class OperatorTranslator(Builder):
                 tests.append(self.compare("=", self.translate(node.value, scope), self.translate(option, scope)))
         return Value(f"({negation}({' OR '.join(tests)}))", t.BOOL)
 
+    def rows_query(self, query: Query, scope: Scope, values: list[Value]) -> tuple[str, list[int]]:
+        """A query's text and types, for comparison with a row; given by `QueryTranslator`."""
+        raise NotImplementedError
+
     def _in_query(self, node: In, query: Query, negation: str, scope: Scope) -> Value:
+        if isinstance(node.value, Row):
+            values = [self.translate(item, scope) for item in node.value.items]
+            text, kinds = self.rows_query(query, scope, values)
+            sides = [self._pair(v, Value("", k))[0].sql for v, k in zip(values, kinds, strict=True)]
+            return Value(f"(({', '.join(sides)}) {negation}IN ({text}))", t.BOOL)
         value = self.translate(node.value, scope)
         text, kind = self.column_query(query, scope, t.TEXT if value.untyped else value.type)
         left, right = self._pair(value, Value("", kind))
@@ -234,7 +255,7 @@ class OperatorTranslator(Builder):
             raise CatalogRefused("42809", "ANY and ALL need an array.")
         left = settle(left, element, self.parameters)
         simple = (node.operator == "=" and not node.every) or (node.operator == "<>" and node.every)
-        if simple and (t.duck(left.type) == t.duck(element) or common_type(left.type, element)):
+        if simple and (t.duck(left.type) == t.duck(element) or comparable(left.type, element)):
             wide = right.sql if t.duck(left.type) == t.duck(element) else self._widen(left, right, element)
             text = f"list_contains({wide}, {left.sql})"
             return Value(f"(NOT {text})" if node.every else text, t.BOOL)
@@ -247,5 +268,6 @@ class OperatorTranslator(Builder):
 
     @staticmethod
     def _widen(left: Value, right: Value, element: int) -> str:
-        met = common_type(left.type, element)
-        return f"CAST({right.sql} AS {t.duck(met if t.element_of(met) is None else t.TEXT)}[])"
+        both = (left.type, element)
+        met = max(both, key=t.PROMOTION.index) if t.NUMBERS.issuperset(both) else t.INT8
+        return f"CAST({right.sql} AS {t.duck(met)}[])"

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.coercions import common_type
 from engine.catalog.emulation.expressions import sort_text
 from engine.catalog.emulation.functions import SettingWrite
-from engine.catalog.emulation.scope import CommonTable, Scope
+from engine.catalog.emulation.scope import CommonTable, Scope, SourceColumn
 from engine.catalog.emulation.sources import Body, SourceTranslator
 from engine.catalog.emulation.tree import (
     Column,
     Common,
+    Expand,
     Expr,
     Literal,
     Query,
@@ -31,7 +33,6 @@ from engine.catalog.emulation.values import (
     Parameters,
     Value,
     cast,
-    common_type,
     settle,
 )
 from governance.errors import StatementRefused
@@ -54,7 +55,14 @@ class QueryTranslator(SourceTranslator):
         kind = body.types()[0]
         only = body.columns[0]
         text = body.printed([kind], self.parameters)
-        return Value(f"({text})", kind, label=only.label, firm=only.label != "?column?", modifier=only.modifier)
+        return Value(
+            f"({text})",
+            kind,
+            label=only.label,
+            firm=only.label != "?column?",
+            modifier=only.modifier,
+            fields=only.fields,
+        )
 
     def column_query(self, query: Query, scope: Scope, wanted: int) -> tuple[str, int]:
         """A one-column query's text and type; an untyped column becomes `wanted`."""
@@ -63,6 +71,18 @@ class QueryTranslator(SourceTranslator):
             raise CatalogRefused("42601", "A query used as a value must have one column.")
         kind = wanted if body.columns[0].untyped else body.columns[0].type
         return body.printed([kind], self.parameters), kind
+
+    def rows_query(self, query: Query, scope: Scope, values: list[Value]) -> tuple[str, list[int]]:
+        """A query's text and types, for comparison with a row of `values`, whose types its untyped columns take."""
+        body = self.query(query, scope)
+        if len(body.columns) != len(values):
+            few = "few" if len(body.columns) < len(values) else "many"
+            raise CatalogRefused("42601", f"subquery has too {few} columns")
+        kinds = [
+            c.type if not c.untyped else t.TEXT if v.untyped else v.type
+            for c, v in zip(body.columns, values, strict=True)
+        ]
+        return body.printed(kinds, self.parameters), kinds
 
     def any_query(self, query: Query, scope: Scope) -> str:
         """A query's text, whatever its columns."""
@@ -117,7 +137,9 @@ class QueryTranslator(SourceTranslator):
         names = list(common.columns) + [c.label for c in columns[len(common.columns) :]]
         if len(names) > len(columns):
             raise CatalogRefused("42P10", "A WITH query has fewer columns than names.")
-        shape = tuple((n, k, c.modifier) for n, k, c in zip(names, types, columns, strict=True))
+        shape = tuple(
+            SourceColumn(n, "", k, c.modifier, c.fields) for n, k, c in zip(names, types, columns, strict=True)
+        )
         scope.commons[common.name] = CommonTable(internal, shape)
 
     def _common(self, common: Common, internal: str, scope: Scope) -> str:
@@ -146,10 +168,10 @@ class QueryTranslator(SourceTranslator):
         columns: list[Value] = []
         for target in node.targets:
             if isinstance(target.value, Star):
-                for column in scope.star(target.value.parts):
-                    columns.append(
-                        Value(column.sql, column.type, label=column.name, firm=True, modifier=column.modifier)
-                    )
+                columns += [column.value for column in scope.star(target.value.parts)]
+                continue
+            if isinstance(target.value, Expand):
+                columns += self.expanded(target.value, scope)
                 continue
             value = self.translate(target.value, scope)
             columns.append(replace(value, label=target.name or value.label))
@@ -218,15 +240,9 @@ class QueryTranslator(SourceTranslator):
         texts: list[str | int] = []
         for node in group:
             place = self._place(node, len(columns))
-            if place is None:
-                try:
-                    texts.append(self.typed(node, scope).sql)
-                    continue
-                except Exception:
-                    place = self._labelled(node, columns)
-                    if place is None:
-                        raise
-            texts.append(place)
+            if place is None and isinstance(node, Column) and len(node.parts) == 1 and not scope.has(node.parts[0]):
+                place = self._labelled(node, columns)
+            texts.append(self.typed(node, scope).sql if place is None else place)
 
         def render(done: list[str]) -> str:
             if not texts:

@@ -73,7 +73,9 @@ def schema_oids(image: CatalogImage) -> dict[str, int]:
 
 def _namespaces(image: CatalogImage) -> Iterator[Row]:
     for name, oid in schema_oids(image).items():
-        yield {"oid": oid, "nspname": name, "nspowner": OWNER_OID}
+        reader = {"pg_catalog": "", "information_schema": ""}.get(name, _grantee(image.user))
+        grants = None if name == "pg_toast" else [f"{OWNER}=UC/{OWNER}", f"{reader}=U/{OWNER}"]
+        yield {"oid": oid, "nspname": name, "nspowner": OWNER_OID, "nspacl": grants}
 
 
 _INPUT_OUTPUT = ("typinput", "typoutput", "typreceive", "typsend", "typanalyze")
@@ -101,7 +103,10 @@ def _grantee(user: str) -> str:
 
 def _classes(image: CatalogImage) -> Iterator[Row]:
     for row in static("pg_class"):
-        yield row if row["relkind"] == "i" else {**row, "relacl": [f"=r/{OWNER}"]}
+        if row["relkind"] in "rv":
+            yield {**row, "relacl": [f"{OWNER}=arwdDxt/{OWNER}", f"=r/{OWNER}"]}
+        else:
+            yield row
     oids = schema_oids(image)
     for relation in image.relations:
         yield _class_row(relation, oids[relation.schema], image.user)
@@ -202,6 +207,7 @@ def _pg_views(image: CatalogImage) -> Iterator[Row]:
 
 
 def all_relations(image: CatalogImage) -> Iterator[tuple[str, str, str]]:
+    """(schema, name, kind) of every table and view, PostgreSQL's own first."""
     for row in static("pg_class"):
         if row["relkind"] in "rv":
             yield static_schema(row), row["relname"], row["relkind"]

@@ -96,12 +96,7 @@ def _constants() -> None:
         "(CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL ELSE CAST(0 AS INTEGER) END)",
     )
     register("row_security_active", (ANY,), t.BOOL, "({0} IS NULL AND NULL)")
-    register(
-        "acldefault",
-        (t.CHAR, t.OID),
-        1034,
-        "(CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL ELSE CAST(NULL AS VARCHAR[]) END)",
-    )
+    register("acldefault", (t.CHAR, t.OID), t.ACLITEM_ARRAY, "hd_acldefault({0}, {1})")
     register(
         "pg_encoding_to_char", (t.INT4,), t.NAME, "(CASE {0} WHEN 6 THEN 'UTF8' WHEN 0 THEN 'SQL_ASCII' ELSE '' END)"
     )
@@ -112,7 +107,6 @@ def _constants() -> None:
         "(CASE WHEN upper(replace({0}, '-', '')) IN ('UTF8', 'UNICODE') THEN 6 ELSE -1 END)",
     )
     for name in (
-        "pg_type_is_visible",
         "pg_function_is_visible",
         "pg_collation_is_visible",
         "pg_opclass_is_visible",
@@ -173,29 +167,21 @@ def _texts() -> None:
         "regexp_replace", (text, text, text, text), text, "regexp_replace({0}, {1}, {2}, {3})", least=3, fills=("''",)
     )
     register(
-        "string_to_array",
-        (text, text),
-        t.TEXT_ARRAY,
-        "(CASE WHEN {0} = '' THEN CAST([] AS VARCHAR[]) ELSE string_split({0}, {1}) END)",
-    )
+        "string_to_array", (text, text, text), t.TEXT_ARRAY, "hd_string_to_array({0}, {1}, {2})",
+        least=2, fills=(_NULL_TEXT,),
+    )  # fmt: skip
+    for name, result in (("regexp_match", t.TEXT_ARRAY), ("regexp_split_to_array", t.TEXT_ARRAY)):
+        call = "hd_regexp_split" if result == t.TEXT_ARRAY and "split" in name else "hd_regexp_match"
+        register(name, (text, text, text), result, call + "({0}, {1}, {2})", least=2, fills=("''",))
     register("parse_ident", (text, t.BOOL), t.TEXT_ARRAY, "hd_parse_ident({0}, {1})", least=1, fills=("TRUE",))
     register("pg_size_pretty", (int8,), text, "hd_pg_size_pretty({0})")
-    register("json_array_length", (t.JSON,), int4, "CAST(json_array_length({0}) AS INTEGER)")
-    for name in ("substr", "substring"):
-        register(
-            name, (text, int4, int4), text, "hd_pg_substr({0}, {1}, {2})", least=2, fills=("CAST(NULL AS INTEGER)",)
-        )
+    register(
+        "substr", (text, int4, int4), text, "hd_pg_substr({0}, {1}, {2})", least=2, fills=("CAST(NULL AS INTEGER)",)
+    )
     for name in ("btrim", "ltrim", "rtrim"):
         register(name, (text, text), text, {"btrim": "trim"}.get(name, name) + "({0}, {1})", least=1, fills=("' '",))
     for name in ("floor", "ceil", "ceiling", "sqrt", "ln", "exp"):
         register(name, (t.FLOAT8,), t.FLOAT8, name + "({0})")
-    for name in ("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "current_timestamp"):
-        register(name, (), t.TIMESTAMPTZ, "now()")
-    register("current_date", (), t.DATE, "current_date")
-    register("localtimestamp", (), t.TIMESTAMP, "CAST(now() AS TIMESTAMP)")
-    register("date_part", (text, t.TIMESTAMPTZ), t.FLOAT8, "CAST(date_part({0}, {1}) AS DOUBLE)")
-    register("extract", (text, t.TIMESTAMPTZ), t.NUMERIC, "CAST(date_part({0}, {1}) AS DECIMAL(38,9))")
-    register("date_trunc", (text, t.TIMESTAMPTZ), t.TIMESTAMPTZ, "date_trunc({0}, {1})")
     register("_pg_truetypid", (t.OID,), t.OID, "{0}")
 
 

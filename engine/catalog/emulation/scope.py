@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.values import CatalogRefused, Value, identifier, named
-from governance.errors import ColumnUnknown, StatementRefused
+from engine.catalog.emulation.values import CatalogRefused, Value, composite, identifier, named
+from governance.errors import ColumnUnknown
 
-SYSTEM_COLUMNS = {"tableoid": t.OID, "xmin": t.XID, "xmax": t.XID, "cmin": t.CID, "cmax": t.CID}
+SYSTEM_COLUMNS = {"ctid": t.TID, "tableoid": t.OID, "xmin": t.XID, "xmax": t.XID, "cmin": t.CID, "cmax": t.CID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,12 @@ class SourceColumn:
     sql: str
     type: int
     modifier: int = -1
+    fields: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def value(self) -> Value:
+        """A reference to it."""
+        return Value(self.sql, self.type, label=self.name, firm=True, modifier=self.modifier, fields=self.fields)
 
 
 @dataclass(slots=True)
@@ -29,6 +35,9 @@ class Source:
     columns: list[SourceColumn]
     relation: tuple[str, str] | None = None
     relation_oid: int = 0
+    row_type: int = t.RECORD
+    scalar: bool = False
+    """A function in FROM with one column: its alias alone means that column, not a row."""
     hidden: set[str] = field(default_factory=set)
     """Names merged away by USING: reachable only when qualified."""
 
@@ -44,9 +53,20 @@ class Source:
         if found:
             return found[0]
         if self.relation_oid and name in SYSTEM_COLUMNS:
+            if name == "ctid":
+                return SourceColumn(name, "'(0,0)'", t.TID)
             value = str(self.relation_oid) if name == "tableoid" else "0"
             return SourceColumn(name, f"CAST({value} AS BIGINT)", SYSTEM_COLUMNS[name])
         return None
+
+    @property
+    def row(self) -> Value:
+        """The whole row as a composite; NULL when nothing of it is there, as on the empty side of an outer join."""
+        if self.scalar:
+            return self.columns[0].value
+        made = composite([column.value for column in self.columns], self.row_type)
+        missing = " AND ".join(f"{column.sql} IS NULL" for column in self.columns) or "FALSE"
+        return replace(made, sql=f"(CASE WHEN {missing} THEN NULL ELSE {made.sql} END)", label=self.alias or "?column?")
 
     def answers(self, qualifier: tuple[str, ...]) -> bool:
         """Whether `qualifier.column` means this source."""
@@ -57,10 +77,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CommonTable:
-    """A common table expression in scope: its DuckDB name and columns (name, type, modifier)."""
+    """A common table expression in scope: its DuckDB name and columns."""
 
     internal: str
-    columns: tuple[tuple[str, int, int], ...]
+    columns: tuple[SourceColumn, ...]
+    """`sql` is empty: it depends on the alias."""
 
 
 @dataclass(slots=True)
@@ -95,9 +116,44 @@ class Scope:
             found = scope._qualified(parts) if len(parts) > 1 else scope._plain(parts[0], position)
             if found is not None:
                 scope.reached_sources = True
-                return Value(found.sql, found.type, label=parts[-1], firm=True, modifier=found.modifier)
+                return replace(found.value, label=parts[-1])
             scope = scope.parent
-        raise ColumnUnknown(f"column {named(parts[-1])} does not exist", position=position + 1)
+        return self.row(parts, position)
+
+    def has(self, name: str) -> bool:
+        """Whether `name` is a column here or further out."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._plain(name, 0) is not None:
+                return True
+            scope = scope.parent
+        return False
+
+    def row(self, parts: tuple[str, ...], position: int) -> Value:
+        """The whole row of the source that `parts` names.
+
+        Raises:
+            ColumnUnknown: there is none.
+        """
+        scope: Scope | None = self
+        while scope is not None:
+            for source in scope.sources:
+                if source.answers(parts):
+                    scope.reached_sources = True
+                    return replace(source.row, label=parts[-1], firm=True)
+            scope = scope.parent
+        if len(parts) == 1:
+            raise ColumnUnknown(f"column {named(parts[0])} does not exist", position=position + 1)
+        if self._knows(parts[:-1]):
+            shown = named(f"{parts[-2]}.{parts[-1]}").strip('"')
+            raise ColumnUnknown(f"column {shown} does not exist", position=position + 1)
+        raise CatalogRefused("42P01", f"missing FROM-clause entry for table {named(parts[-2])}", position=position + 1)
+
+    def _knows(self, qualifier: tuple[str, ...]) -> bool:
+        """Whether a source here or further out answers to `qualifier`."""
+        return any(source.answers(qualifier) for source in self.sources) or (
+            self.parent is not None and self.parent._knows(qualifier)
+        )
 
     def _plain(self, name: str, position: int) -> SourceColumn | None:
         for column in self.merged:
@@ -109,9 +165,6 @@ class Scope:
             raise CatalogRefused("42702", f"column reference {named(name)} is ambiguous", position=position + 1)
         if found:
             return found[0]
-        for source in self.sources:
-            if source.alias == name and len(source.columns) == 1:
-                return source.columns[0]
         return None
 
     def _qualified(self, parts: tuple[str, ...]) -> SourceColumn | None:
@@ -126,14 +179,14 @@ class Scope:
         """The columns that `*` or `t.*` stands for.
 
         Raises:
-            StatementRefused: no such source.
+            CatalogRefused: no such source (42P01).
         """
         if not qualifier:
             return self.merged + [c for s in self.sources for c in s.columns if c.name not in s.hidden]
         for source in self.sources:
             if source.answers(qualifier):
                 return source.columns
-        raise StatementRefused("A star in the catalog query names no table of its FROM clause.")
+        raise CatalogRefused("42P01", f"missing FROM-clause entry for table {named(qualifier[-1])}")
 
 
 def column_sql(alias: str, name: str) -> str:

@@ -48,13 +48,13 @@ for _name, _slot, _kind in (
     FUNCTIONS[_name] = _session(_slot, _kind)
 
 
-@special("pg_table_is_visible")
-def _table_is_visible(builder: Builder, node: Call, scope: Scope) -> Value:
+@special("pg_table_is_visible", "pg_type_is_visible")
+def _is_visible(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
     if len(node.arguments) != 1:
         raise unknown_call(node)
     value = argument(builder, node.arguments[0], scope, t.OID)
-    return Value(f"hd_pg_table_is_visible({value.sql}, CAST({builder.slot('schema')} AS VARCHAR))", t.BOOL)
+    return Value(f"hd_{node.name[-1]}({value.sql}, CAST({builder.slot('schema')} AS VARCHAR))", t.BOOL)
 
 
 @special("current_schemas")

@@ -9,7 +9,7 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.expressions import ExpressionTranslator
 from engine.catalog.emulation.scope import Scope, Source, SourceColumn, column_sql
 from engine.catalog.emulation.session_functions import settings_map
-from engine.catalog.emulation.set_functions import KEYWORDS, rows_of
+from engine.catalog.emulation.set_functions import RELATIONS, rows_of
 from engine.catalog.emulation.tree import (
     Call,
     FromItem,
@@ -94,7 +94,7 @@ class SourceTranslator(ExpressionTranslator):
         internal = self.alias("t")
         common = scope.common(name) if len(item.parts) == 1 else None
         if common is not None:
-            columns = [SourceColumn(n, f"{internal}.c{i}", k, m) for i, (n, k, m) in enumerate(common.columns, 1)]
+            columns = [replace(column, sql=f"{internal}.c{i}") for i, column in enumerate(common.columns, 1)]
             scope.sources.append(Source(item.alias or name, self._renamed(columns, item.columns)))
             return f"{common.internal} AS {internal}"
         schema = item.parts[-2] if len(item.parts) > 1 else "pg_catalog"
@@ -105,6 +105,7 @@ class SourceTranslator(ExpressionTranslator):
         self.relations.add((schema, name))
         columns = [SourceColumn(n, column_sql(internal, n), k, m) for n, k, m in relation.columns]
         source = Source(item.alias or name, self._renamed(columns, item.columns), relation_oid=relation.oid)
+        source.row_type = t.row_type(schema, name)
         if item.alias is None:
             source.relation = (schema, name)
         scope.sources.append(source)
@@ -118,11 +119,14 @@ class SourceTranslator(ExpressionTranslator):
         internal = self.alias("t")
         call: Call = item.call
         alias = item.alias or call.name[-1]
-        if call.name[-1] == KEYWORDS:
-            self.relations.add(("pg_catalog", KEYWORDS))
+        if call.name[-1] in RELATIONS and call.name[:-1] in ((), ("pg_catalog",)):
+            name = RELATIONS[call.name[-1]]
+            if name != call.name[-1] or ("pg_catalog", name) in t.relations():
+                return self._table(TableRef(("pg_catalog", name), alias, item.columns, call.position), scope)
+            self.relations.add(("pg_catalog", name))
             columns = [SourceColumn(n, column_sql(internal, n), k) for n, k in KEYWORD_COLUMNS]
             scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
-            return f"{SCHEMA_PREFIX}pg_catalog.{KEYWORDS} AS {internal}"
+            return f"{SCHEMA_PREFIX}pg_catalog.{name} AS {internal}"
         if len(call.name) == 2 and call.name[0] not in ("pg_catalog", "information_schema"):
             raise StatementRefused("A function in the catalog query is not available.")
         lateral = Scope(parent=scope)
@@ -130,6 +134,7 @@ class SourceTranslator(ExpressionTranslator):
         inner = self.alias("u")
         texts = [f"{text.format(item=f'{inner}.i')} AS c{i}" for i, (_, text, _) in enumerate(found.columns, 1)]
         names = [(name, kind) for name, _, kind in found.columns]
+        scalar = len(names) == 1
         if len(names) == 1 and item.alias is not None:
             names = [(item.alias, names[0][1])]
         lists = f"unnest({found.items}) AS i"
@@ -138,7 +143,7 @@ class SourceTranslator(ExpressionTranslator):
             texts.append(f"CAST({inner}.o AS BIGINT) AS c{len(names) + 1}")
             names.append(("ordinality", t.INT8))
         columns = [SourceColumn(n, f"{internal}.c{i}", k) for i, (n, k) in enumerate(names, 1)]
-        scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
+        scope.sources.append(Source(alias, self._renamed(columns, item.columns), scalar=scalar))
         return f"LATERAL (SELECT {', '.join(texts)} FROM (SELECT {lists}) AS {inner}) AS {internal}"
 
     def _derived(self, item: QueryRef, scope: Scope) -> str:
@@ -147,9 +152,9 @@ class SourceTranslator(ExpressionTranslator):
         seen = scope if item.lateral else Scope(parent=scope.parent, commons=scope.commons)
         body = self.query(item.query, seen)
         types = body.types()
-        text = body.printed(types, self.parameters)
+        text = body.printed(types, self.parameters) if types else body.render([])
         columns = [
-            SourceColumn(c.label, f"{internal}.c{i}", k, c.modifier)
+            SourceColumn(c.label, f"{internal}.c{i}", k, c.modifier, c.fields)
             for i, (c, k) in enumerate(zip(body.columns, types, strict=True), 1)
         ]
         scope.sources.append(Source(item.alias, self._renamed(columns, item.columns)))

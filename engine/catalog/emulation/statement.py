@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.queries import QueryTranslator
 from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
+from engine.catalog.emulation.sources import Body
 from engine.catalog.emulation.tree import Column, Query, Select
-from engine.catalog.emulation.values import CatalogRefused, Parameters
+from engine.catalog.emulation.values import CatalogRefused, Parameters, as_text
 from governance.errors import TextRefused
-
-OIDS_OF_RECORDS = frozenset({t.EXPANDED, t.RECORD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,8 @@ def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
     translator = QueryTranslator(parameters)
     body = translator.query(query, None)
     types = body.types()
-    if OIDS_OF_RECORDS & set(types):
-        raise CatalogRefused("0A000", "A composite value cannot be a result of a catalog query.")
+    # A composite leaves as the text that PostgreSQL prints for it.
+    body = Body([replace(c, sql=as_text(c), fields=()) if c.fields else c for c in body.columns], body.render)
     sql = body.printed(types, parameters) if types else body.render([])
     columns = tuple(
         CatalogColumn(c.label, kind, t.wire_size(kind), c.modifier, t.duck(kind))

@@ -11,6 +11,7 @@ from engine.catalog.emulation.tree import (
     Cast,
     Column,
     Exists,
+    Expand,
     Expr,
     Field,
     Literal,
@@ -97,6 +98,8 @@ class TermParser(TokenCursor):
         # `(t).a` is a field, not a column of t: keep the parentheses in the tree by way of Field.
         if self.is_mark(".") and isinstance(items[0], Column):
             self._at += 1
+            if self.accept_mark("*"):
+                return Expand(items[0])
             return Field(items[0], self.identifier(reserved=True))
         return items[0]
 
@@ -244,7 +247,7 @@ class TermParser(TokenCursor):
         parts = [self.identifier(reserved=callable_word or first.text in ("current_schema", "any_value"))]
         while self.accept_mark("."):
             if self.accept_mark("*"):
-                return Star(tuple(parts))
+                return Star(tuple(parts), position)
             parts.append(self.identifier(reserved=True))
         if self.is_mark("("):
             return self._call(tuple(parts), position)

@@ -54,9 +54,17 @@ class Column(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Star(Expr):
-    """`*` or `t.*` in a select list."""
+    """`*` or `t.*` in a select list; `t.*` elsewhere is a whole row."""
 
     parts: tuple[str, ...] = ()
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expand(Expr):
+    """`(composite).*` in a select list."""
+
+    value: Expr
 
 
 @dataclass(frozen=True, slots=True)

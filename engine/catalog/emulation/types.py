@@ -12,7 +12,7 @@ from typing import Any
 from governance.errors import StatementRefused
 
 BOOL, BYTEA, CHAR, NAME, INT8, INT2, INT2VECTOR, INT4, REGPROC, TEXT, OID = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26
-XID, CID, OIDVECTOR, JSON, FLOAT4, FLOAT8, UNKNOWN = 28, 29, 30, 114, 700, 701, 705
+TID, XID, CID, OIDVECTOR, JSON, FLOAT4, FLOAT8, UNKNOWN = 27, 28, 29, 30, 114, 700, 701, 705
 BPCHAR, VARCHAR, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL = 1042, 1043, 1082, 1083, 1114, 1184, 1186
 NUMERIC, REGPROCEDURE, REGOPER, REGOPERATOR, REGCLASS, REGTYPE = 1700, 2202, 2203, 2204, 2205, 2206
 RECORD, UUID, JSONB, REGNAMESPACE, REGROLE, TEXT_ARRAY, NAME_ARRAY, OID_ARRAY = (
@@ -27,8 +27,7 @@ RECORD, UUID, JSONB, REGNAMESPACE, REGROLE, TEXT_ARRAY, NAME_ARRAY, OID_ARRAY = 
 )
 BOOL_ARRAY, INT2_ARRAY, INT4_ARRAY, INT8_ARRAY = 1000, 1005, 1007, 1016
 VOID = 2278
-EXPANDED = 1
-"""Our own id for the (x, n) pairs of information_schema._pg_expandarray; never sent to a client."""
+REFCURSOR, INET, CIDR, ACLITEM, ACLITEM_ARRAY, PG_LSN = 1790, 869, 650, 1033, 1034, 3220
 
 REG_TYPES: Mapping[int, str] = {
     REGPROC: "regproc",
@@ -60,10 +59,9 @@ _DUCK = {
     INTERVAL: "INTERVAL",
     UUID: "UUID",
     NUMERIC: "DECIMAL(38,9)",
-    EXPANDED: "STRUCT(x BIGINT, n INTEGER)",
 }
 
-_ALIASES = {
+ALIASES = {
     "int": "int4",
     "integer": "int4",
     "smallint": "int2",
@@ -158,13 +156,26 @@ def relations() -> Mapping[tuple[str, str], Relation]:
     return found
 
 
+@cache
+def _all_by_name() -> Mapping[str, tuple[PgType, ...]]:
+    found: dict[str, tuple[PgType, ...]] = {}
+    for kind in types().values():
+        found[kind.name] = (*found.get(kind.name, ()), kind)
+    return found
+
+
+def types_of(name: str) -> tuple[PgType, ...]:
+    """Every type of that name, whatever its schema and kind."""
+    return _all_by_name().get(name, ())
+
+
 def named(name: str, *, exact: bool = False) -> PgType:
     """The type of that name or SQL alias; `exact` leaves aliases out, as a qualified name does.
 
     Raises:
         StatementRefused: no such type.
     """
-    found = types_by_name().get(name if exact else _ALIASES.get(name, name))
+    found = types_by_name().get(name if exact else ALIASES.get(name, name))
     if found is None or found.kind == "c" or (found.kind == "p" and found.name not in ("anyarray", "record")):
         raise StatementRefused("A type in the catalog query does not exist.")
     return found
@@ -174,6 +185,16 @@ def array_of(element: int) -> int:
     """The array type over `element`; text[] when it has none."""
     kind = types().get(element)
     return kind.array if kind is not None and kind.array else TEXT_ARRAY
+
+
+@cache
+def _row_types() -> Mapping[tuple[str, str], int]:
+    return {(kind.schema, kind.name): kind.oid for kind in types().values() if kind.kind == "c"}
+
+
+def row_type(schema: str, name: str) -> int:
+    """The type of a system relation's rows."""
+    return _row_types().get((schema, name), RECORD)
 
 
 def element_of(oid: int) -> int | None:

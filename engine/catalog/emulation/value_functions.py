@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import (
     Builder,
+    argument,
     plain_call,
     special,
     unknown_call,
 )
-from engine.catalog.emulation.tree import Call, Literal
-from engine.catalog.emulation.values import Value, cast, quoted
-from governance.errors import StatementRefused
+from engine.catalog.emulation.tree import Call
+from engine.catalog.emulation.values import Value, cast
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -58,28 +58,26 @@ def _concat_ws(builder: Builder, node: Call, scope: Scope) -> Value:
 @special("format")
 def _format(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
-    if not node.arguments or not isinstance(node.arguments[0], Literal) or node.arguments[0].kind != "string":
-        raise StatementRefused("format() takes a constant format in catalog queries.")
-    pieces, arguments = [], list(node.arguments[1:])
-    text = node.arguments[0].text
-    while "%" in text:
-        before, _, text = text.partition("%")
-        pieces.append(quoted(before))
-        kind, text = text[:1], text[1:]
-        if kind == "%":
-            pieces.append("'%'")
-            continue
-        if kind not in ("s", "I", "L") or not kind or not arguments:
-            raise StatementRefused("format() takes %s, %I and %L in catalog queries.")
-        value = cast(builder.typed(arguments.pop(0), scope), t.TEXT).sql
-        pieces.append(
-            {
-                "s": f"coalesce({value}, '')",
-                "I": f"hd_quote_ident({value})",
-                "L": f"coalesce(hd_quote_literal({value}), 'NULL')",
-            }[kind]
-        )
-    return Value("(" + " || ".join([*pieces, quoted(text)]) + ")", t.TEXT)
+    if not node.arguments:
+        raise unknown_call(node)
+    text = argument(builder, node.arguments[0], scope, t.TEXT)
+    given = [cast(builder.typed(a, scope), t.TEXT).sql for a in node.arguments[1:]]
+    return Value(f"hd_format({text.sql}, CAST([{', '.join(given)}] AS VARCHAR[]))", t.TEXT)
+
+
+@special("substring")
+def _substring(builder: Builder, node: Call, scope: Scope) -> Value:
+    """By place and length, or by pattern: what the second argument is decides."""
+    plain_call(node)
+    if not 2 <= len(node.arguments) <= 3:
+        raise unknown_call(node)
+    text = argument(builder, node.arguments[0], scope, t.TEXT)
+    second = builder.translate(node.arguments[1], scope)
+    if len(node.arguments) == 2 and (second.literal is not None or t.is_text(second.type)):
+        pattern = argument(builder, node.arguments[1], scope, t.TEXT)
+        return Value(f"hd_regexp_substring({text.sql}, {pattern.sql})", t.TEXT)
+    places = [argument(builder, a, scope, t.INT4).sql for a in node.arguments[1:]]
+    return Value(f"hd_pg_substr({text.sql}, {', '.join([*places, 'CAST(NULL AS INTEGER)'][:2])})", t.TEXT)
 
 
 @special("pg_typeof")
@@ -103,12 +101,3 @@ def _numbers(builder: Builder, node: Call, scope: Scope) -> Value:
         kind = t.FLOAT8
     text = f"{name}({', '.join(v.sql for v in values)})"
     return Value(text if kind == t.NUMERIC else f"CAST({text} AS {t.duck(kind)})", kind)
-
-
-@special("json_build_object", "jsonb_build_object")
-def _json_build_object(builder: Builder, node: Call, scope: Scope) -> Value:
-    plain_call(node)
-    if len(node.arguments) % 2:
-        raise unknown_call(node)
-    texts = [builder.typed(a, scope).sql for a in node.arguments]
-    return Value(f"CAST(json_object({', '.join(texts)}) AS VARCHAR)", t.JSON)

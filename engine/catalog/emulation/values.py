@@ -43,6 +43,14 @@ class Value:
     firm: bool = False
     returns_set: bool = False
     modifier: int = -1
+    fields: tuple[tuple[str, int, int], ...] = ()
+    """Of a composite: (name, type id, modifier) of each field; the DuckDB value is a STRUCT of f1, f2, ..."""
+
+    @property
+    def type_name(self) -> str:
+        """The type as a message names it."""
+        kind = t.types().get(self.type)
+        return "unknown" if self.untyped or kind is None else kind.name
 
     @property
     def untyped(self) -> bool:
@@ -93,6 +101,8 @@ def identifier(name: str) -> str:
 _TRUE = ("t", "true", "y", "yes", "on", "1")
 _FALSE = ("f", "false", "n", "no", "off", "0")
 _INTEGER = re.compile(r"\s*[+-]?\d{1,38}\s*\Z")
+_MINUTES = re.compile(r"\A\d{4,6}-\d\d?-\d\d?[ T]\d\d?:\d\d(?![:\d])")
+"""A moment without its seconds, which DuckDB wants."""
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*\Z")
 
 
@@ -168,6 +178,11 @@ def constant(text: str, oid: int) -> str:
         items = text.split() if t.is_vector(oid) and "{" not in text else array_items(text)
         inner = ", ".join("NULL" if item is None else constant(item, element) for item in items)
         return f"CAST([{inner}] AS {t.duck(oid)})"
+    if oid in (t.TIMESTAMP, t.TIMESTAMPTZ):
+        whole = _MINUTES.sub(lambda found: found.group() + ":00", text.strip())
+        return f"CAST({quoted(whole)} AS {t.duck(oid)})"
+    if oid == t.JSONB:
+        return f"hd_jsonb({quoted(text)})"
     if oid == t.CHAR:
         return quoted(text[:1])
     if t.duck(oid) == "VARCHAR":
@@ -187,22 +202,45 @@ def settle(value: Value, oid: int, parameters: Parameters) -> Value:
     return value
 
 
-def _as_text(value: Value) -> str:
+def field(value: Value, place: int) -> Value:
+    """The field of a composite at a 0-based place."""
+    name, kind, modifier = value.fields[place]
+    text = f"struct_extract({value.sql}, 'f{place + 1}')"
+    return Value(text, kind, label=name, firm=True, returns_set=value.returns_set, modifier=modifier)
+
+
+def composite(fields: list[Value], oid: int = t.RECORD) -> Value:
+    """A composite of typed values, whose labels name its fields."""
+    packed = ", ".join(f"f{i} := {f.sql}" for i, f in enumerate(fields, 1))
+    told = tuple((f.label, f.type, f.modifier) for f in fields)
+    return Value(f"struct_pack({packed})" if fields else "CAST(NULL AS VARCHAR)", oid, fields=told)
+
+
+def printed(value: Value) -> str:
+    """The text that a typed value has inside arrays and composites: as a cast's, but for truth values."""
+    return f"hd_bool_out({value.sql})" if value.type == t.BOOL else as_text(value)
+
+
+def as_text(value: Value) -> str:
+    """The text PostgreSQL prints for a typed value."""
+    if value.fields:
+        shown = " || ',' || ".join(f"hd_field_out({printed(field(value, i))})" for i in range(len(value.fields)))
+        return f"(CASE WHEN {value.sql} IS NULL THEN NULL ELSE '(' || {shown} || ')' END)"
     if t.is_text(value.type):
         return value.sql
+    if value.type == t.NUMERIC:
+        return f"hd_numeric_out({value.sql})"
+    if value.type in (t.FLOAT4, t.FLOAT8):
+        return f"hd_float_out({value.sql})"
     if value.type in t.REG_TYPES:
         return f"hd_{t.REG_TYPES[value.type]}_out({value.sql})"
     if t.is_vector(value.type):
         return f"hd_vector_out({value.sql})"
     element = t.element_of(value.type)
     if element is not None:
-        return f"hd_array_out({cast(value, array_text(value.type)).sql})"
+        shown = printed(Value("e", element))
+        return f"hd_array_out(list_transform({value.sql}, lambda e: {shown}))"
     return f"CAST({value.sql} AS VARCHAR)"
-
-
-def array_text(oid: int) -> int:
-    """The text array that an array is shown by."""
-    return t.TEXT_ARRAY if t.element_of(oid) is not None else oid
 
 
 def cast(value: Value, oid: int) -> Value:
@@ -214,36 +252,22 @@ def cast(value: Value, oid: int) -> Value:
     source = value.type
     if source == oid:
         return value
+    if value.fields and t.is_text(oid):
+        return replace(value, sql=as_text(value), type=oid, fields=())
     if oid in t.REG_TYPES and t.is_text(source):
         return replace(value, sql=f"hd_{t.REG_TYPES[oid]}_in({value.sql})", type=oid)
-    if t.is_text(oid):
-        text = _as_text(value)
+    if t.is_text(oid) and oid != t.JSONB:
+        text = as_text(value)
         return replace(value, sql=f"left({text}, 1)" if oid == t.CHAR and source != t.CHAR else text, type=oid)
+    if oid == t.JSONB and source != t.JSONB:
+        return replace(value, sql=f"hd_jsonb({value.sql})", type=oid)
     if t.duck(source) == t.duck(oid):
         return replace(value, type=oid)
     wanted, held = t.element_of(oid), t.element_of(source)
-    if (wanted is None) != (held is None) or source in (t.EXPANDED, t.RECORD) or oid in (t.EXPANDED, t.RECORD):
+    if (wanted is None) != (held is None) or value.fields or oid == t.RECORD:
         raise StatementRefused("A cast in the catalog query is not supported.")
-    if wanted is not None and held is not None and wanted != held and held in t.REG_TYPES:
-        raise StatementRefused("A cast in the catalog query is not supported.")
+    if wanted is not None and held is not None and t.is_text(held) and wanted in t.REG_TYPES:
+        return replace(value, sql=f"list_transform({value.sql}, lambda e: hd_{t.REG_TYPES[wanted]}_in(e))", type=oid)
+    if wanted is not None and held is not None and t.is_text(wanted) and held in t.REG_TYPES:
+        return replace(value, sql=f"list_transform({value.sql}, lambda e: hd_{t.REG_TYPES[held]}_out(e))", type=oid)
     return replace(value, sql=f"CAST({value.sql} AS {t.duck(oid)})", type=oid)
-
-
-def common_type(first: int, second: int) -> int:
-    """The type two alternatives meet in (CASE, UNION, COALESCE, ARRAY), 0 when there is none.
-
-    PostgreSQL keeps the first unless it casts implicitly to the second and not the other way round.
-    """
-    if first == second or second == t.UNKNOWN:
-        return first
-    if first == t.UNKNOWN:
-        return second
-    if first in t.NUMBERS and second in t.NUMBERS:
-        return max(first, second, key=t.PROMOTION.index)
-    if first in t.OID_LIKE and second in (t.OID_LIKE | t.INTEGERS):
-        return first if second == t.INT8 else t.OID
-    if second in t.OID_LIKE and first in t.INTEGERS:
-        return first if first == t.INT8 else t.OID
-    if t.is_text(first) and t.is_text(second):
-        return second if first in (t.NAME, t.CHAR) and second in (t.TEXT, t.VARCHAR, t.BPCHAR) else first
-    return 0

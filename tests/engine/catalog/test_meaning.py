@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine.catalog.emulation import translate
+from engine.catalog.emulation.values import CatalogRefused
 from engine.executor.catalog_instance import CatalogInstance
-from governance.errors import ColumnUnknown, FunctionRefused, Refusal, StatementRefused, SyntaxRefused, TableUnknown
+from governance.errors import FunctionRefused, Refusal, StatementRefused, SyntaxRefused, TableUnknown
 from tests.engine.catalog.clients import ask
 
 VALUES = [
@@ -162,13 +163,15 @@ def test_lateral_function_sees_its_neighbour_and_subquery_does_not(instance: Cat
         instance, "select v.n, u.x from (values (2), (1)) v(n), generate_series(1, v.n) u(x) order by 1, 2"
     ).texts()
     assert rows == [("1", "1"), ("2", "1"), ("2", "2")]
-    with pytest.raises(ColumnUnknown):
+    with pytest.raises(CatalogRefused) as caught:
         translate("select * from (values (1)) v(n), (select v.n) s")
+    assert caught.value.sqlstate == "42P01"
 
 
 def test_alias_hides_the_table_name():
-    with pytest.raises(ColumnUnknown):
+    with pytest.raises(CatalogRefused) as caught:
         translate("select pg_class.oid from pg_class c")
+    assert caught.value.sqlstate == "42P01"
 
 
 def test_recursion(instance: CatalogInstance):

@@ -1,0 +1,96 @@
+"""Functions of arrays; importing this module enters them in `FUNCTIONS`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.functions import FUNCTIONS, Builder, Handler, argument, plain_call, special, unknown_call
+from engine.catalog.emulation.tree import Call
+from engine.catalog.emulation.values import Value, cast, printed, settle
+
+if TYPE_CHECKING:
+    from engine.catalog.emulation.scope import Scope
+
+
+def array_argument(builder: Builder, node: Call, scope: Scope, place: int = 0) -> Value:
+    """An argument that is an array.
+
+    Raises:
+        CatalogRefused: it is none (42883).
+    """
+    value = settle(builder.translate(node.arguments[place], scope), t.TEXT_ARRAY, builder.parameters)
+    if t.element_of(value.type) is None:
+        raise unknown_call(node)
+    return value
+
+
+def _array_number(template: str) -> Handler:
+    def handler(builder: Builder, node: Call, scope: Scope) -> Value:
+        plain_call(node)
+        if len(node.arguments) != 2:
+            raise unknown_call(node)
+        value = array_argument(builder, node, scope)
+        dimension = argument(builder, node.arguments[1], scope, t.INT4)
+        shift = 1 if t.is_vector(value.type) else 0
+        text = template.format(a=value.sql, s=shift)
+        return Value(
+            f"(CASE WHEN {dimension.sql} = 1 AND len({value.sql}) > 0 THEN CAST({text} AS INTEGER) END)", t.INT4
+        )
+
+    return handler
+
+
+FUNCTIONS["array_length"] = _array_number("len({a})")
+FUNCTIONS["array_upper"] = _array_number("len({a}) - {s}")
+FUNCTIONS["array_lower"] = _array_number("1 - {s}")
+
+
+@special("cardinality", "array_ndims")
+def _cardinality(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if len(node.arguments) != 1:
+        raise unknown_call(node)
+    value = array_argument(builder, node, scope)
+    if node.name[-1] == "array_ndims":
+        return Value(f"(CASE WHEN len({value.sql}) > 0 THEN CAST(1 AS INTEGER) END)", t.INT4)
+    return Value(f"CAST(len({value.sql}) AS INTEGER)", t.INT4)
+
+
+@special("array_to_string")
+def _array_to_string(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if not 2 <= len(node.arguments) <= 3:
+        raise unknown_call(node)
+    value = array_argument(builder, node, scope)
+    element = t.element_of(value.type) or t.TEXT
+    item = builder.alias("e")
+    shown = f"list_transform({value.sql}, lambda {item}: {printed(Value(item, element))})"
+    separator = argument(builder, node.arguments[1], scope, t.TEXT)
+    missing = (
+        argument(builder, node.arguments[2], scope, t.TEXT).sql if len(node.arguments) == 3 else "CAST(NULL AS VARCHAR)"
+    )
+    return Value(f"hd_array_join({shown}, {separator.sql}, {missing})", t.TEXT)
+
+
+@special("array_append", "array_prepend", "array_remove", "array_position", "array_cat")
+def _array_change(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    name = node.name[-1]
+    if len(node.arguments) != 2:
+        raise unknown_call(node)
+    place = 1 if name == "array_prepend" else 0
+    array = array_argument(builder, node, scope, place)
+    element = t.element_of(array.type) or t.TEXT
+    if name == "array_cat":
+        other = cast(array_argument(builder, node, scope, 1), array.type)
+        return Value(f"list_concat({array.sql}, {other.sql})", array.type)
+    item = argument(builder, node.arguments[1 - place], scope, element)
+    if name == "array_append":
+        return Value(f"list_append({array.sql}, {item.sql})", array.type)
+    if name == "array_prepend":
+        return Value(f"list_prepend({item.sql}, {array.sql})", array.type)
+    if name == "array_position":
+        return Value(f"list_position({array.sql}, {item.sql})", t.INT4)
+    each = builder.alias("e")
+    return Value(f"list_filter({array.sql}, lambda {each}: {each} IS DISTINCT FROM {item.sql})", array.type)

@@ -1,0 +1,162 @@
+"""JSON made and read in catalog queries; importing this module enters its functions in `FUNCTIONS`.
+
+A JSON value is its text, put together here exactly as PostgreSQL prints it; jsonb is the same in its normal form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.catalog.emulation import types as t
+from engine.catalog.emulation.aggregates import aggregate
+from engine.catalog.emulation.functions import Builder, argument, plain_call, special, unknown_call
+from engine.catalog.emulation.set_functions import Items, sets, struct_type
+from engine.catalog.emulation.tree import Call
+from engine.catalog.emulation.values import Value, as_text, field, quoted, settle
+
+if TYPE_CHECKING:
+    from engine.catalog.emulation.scope import Scope
+
+_PLAIN = t.NUMBERS | {t.BOOL}
+_DATED = {t.DATE, t.TIMESTAMP, t.TIMESTAMPTZ}
+
+
+def json_text(value: Value, item: str = "e") -> str:
+    """DuckDB text of a typed value's JSON; 'null' for NULL. `item` names what stands for an array's element."""
+    if value.type in (t.JSON, t.JSONB):
+        text = value.sql
+    elif value.fields:
+        pairs = [
+            f"{quoted(_key(name) + ':')} || {json_text(field(value, place), item + 'f')}"
+            for place, (name, _, _) in enumerate(value.fields)
+        ]
+        text = f"(CASE WHEN {value.sql} IS NULL THEN NULL ELSE '{{' || " + " || ',' || ".join(pairs) + " || '}' END)"
+    elif (element := t.element_of(value.type)) is not None:
+        each = json_text(Value(item, element), item + "e")
+        shown = f"list_transform({value.sql}, lambda {item}: {each})"
+        text = f"('[' || coalesce(list_aggregate({shown}, 'string_agg', ','), '') || ']')"
+    elif value.type == t.BOOL:
+        text = f"CAST({value.sql} AS VARCHAR)"
+    elif value.type in _PLAIN:
+        text = f"hd_json_number({as_text(value)})"
+    elif value.type in _DATED:
+        text = f"hd_json_string(replace({as_text(value)}, ' ', 'T'))"
+    else:
+        text = f"hd_json_string({as_text(value)})"
+    return f"coalesce({text}, 'null')"
+
+
+def _key(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _made(name: str, text: str) -> Value:
+    """JSON under the type that the function's name asks for."""
+    return Value(f"hd_jsonb({text})", t.JSONB) if name.startswith(("jsonb", "to_jsonb")) else Value(text, t.JSON)
+
+
+@special("to_json", "to_jsonb", "row_to_json", "array_to_json")
+def _to_json(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if not 1 <= len(node.arguments) <= 2:
+        raise unknown_call(node)
+    value = builder.typed(node.arguments[0], scope)
+    text = json_text(value)
+    return _made(node.name[-1], f"(CASE WHEN {_missing(value)} THEN NULL ELSE {text} END)")
+
+
+def _missing(value: Value) -> str:
+    return f"{value.sql} IS NULL"
+
+
+@special("json_build_object", "jsonb_build_object")
+def _build_object(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if len(node.arguments) % 2:
+        raise unknown_call(node)
+    values = [builder.typed(a, scope) for a in node.arguments]
+    pairs = [
+        f"hd_json_string({as_text(key)}) || ' : ' || {json_text(value)}"
+        for key, value in zip(values[::2], values[1::2], strict=True)
+    ]
+    return _made(node.name[-1], "('{' || " + " || ', ' || ".join(pairs or ["''"]) + " || '}')")
+
+
+@special("json_build_array", "jsonb_build_array")
+def _build_array(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    items = [json_text(builder.typed(a, scope)) for a in node.arguments]
+    return _made(node.name[-1], "('[' || " + " || ', ' || ".join(items or ["''"]) + " || ']')")
+
+
+@special("json_agg", "jsonb_agg")
+def _agg(builder: Builder, node: Call, scope: Scope) -> Value:
+    if node.star or len(node.arguments) != 1:
+        raise unknown_call(node)
+    value = builder.typed(node.arguments[0], scope)
+    between = "', ' || chr(10) || ' '" if value.fields or t.element_of(value.type) is not None else "', '"
+    items = aggregate(builder, node, scope, "list", json_text(value))
+    text = f"('[' || list_aggregate({items}, 'string_agg', {between}) || ']')"
+    return _made(node.name[-1], text)
+
+
+@special("json_object_agg", "jsonb_object_agg")
+def _object_agg(builder: Builder, node: Call, scope: Scope) -> Value:
+    if len(node.arguments) != 2:
+        raise unknown_call(node)
+    key, value = (builder.typed(a, scope) for a in node.arguments)
+    pair = f"hd_json_string({as_text(key)}) || ' : ' || {json_text(value)}"
+    items = aggregate(builder, node, scope, "list", pair)
+    return _made(node.name[-1], f"('{{ ' || list_aggregate({items}, 'string_agg', ', ') || ' }}')")
+
+
+def read(builder: Builder, operator: str, left: Value, right: Value) -> Value:
+    """`->`, `->>`, `#>` and `#>>` on JSON."""
+    kind = t.TEXT if operator.endswith(">>") else left.type
+    shown = "TRUE" if operator.endswith(">>") else "FALSE"
+    if operator.startswith("#"):
+        path = settle(right, t.TEXT_ARRAY, builder.parameters)
+        return Value(f"hd_json_path({left.sql}, {path.sql}, {shown})", kind)
+    if right.type in t.INTEGERS:
+        return Value(f"hd_json_path({left.sql}, [CAST({right.sql} AS VARCHAR)], {shown})", kind)
+    key = settle(right, t.TEXT, builder.parameters)
+    return Value(f"hd_json_path({left.sql}, [{key.sql}], {shown})", kind)
+
+
+_READERS = {"json_typeof": t.TEXT, "json_array_length": t.INT4, "json_pretty": t.TEXT, "json_strip_nulls": t.JSON}
+
+
+@special(*(prefix + name[4:] for name in _READERS for prefix in ("json", "jsonb")))
+def _reader(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if len(node.arguments) != 1:
+        raise unknown_call(node)
+    name = node.name[-1]
+    given = argument(builder, node.arguments[0], scope, t.JSONB if name.startswith("jsonb") else t.JSON)
+    kind = _READERS["json" + name.removeprefix("jsonb").removeprefix("json")]
+    text = f"hd_{'json' + name.removeprefix('jsonb').removeprefix('json')}({given.sql})"
+    if kind == t.INT4:
+        text = f"CAST({text} AS INTEGER)"
+    return Value(text, given.type if kind == t.JSON else kind)
+
+
+@sets(
+    "json_array_elements", "jsonb_array_elements", "json_array_elements_text", "jsonb_array_elements_text",
+    "json_object_keys", "jsonb_object_keys", "json_each", "jsonb_each", "json_each_text", "jsonb_each_text",
+)  # fmt: skip
+def _parts(builder: Builder, node: Call, scope: Scope) -> Items:
+    plain_call(node)
+    if len(node.arguments) != 1:
+        raise unknown_call(node)
+    name = node.name[-1]
+    own = t.JSONB if name.startswith("jsonb") else t.JSON
+    kind = t.TEXT if name.endswith(("_text", "_keys")) else own
+    given = argument(builder, node.arguments[0], scope, own)
+    shown = "TRUE" if name.endswith("_text") else "FALSE"
+    if "elements" in name:
+        return Items(f"hd_json_items({given.sql}, {shown})", kind, "value")
+    if name.endswith("_keys"):
+        return Items(f"hd_json_keys({given.sql})", kind, name)
+    pairs = f"CAST(hd_json_pairs({given.sql}, {shown}) AS {struct_type(t.TEXT, t.TEXT)}[])"
+    return Items(pairs, t.RECORD, name, (("key", t.TEXT, -1), ("value", kind, -1)))
