@@ -12,10 +12,11 @@ from pathlib import PurePath
 from typing import Any, Protocol
 
 from governance.audit_schema import QUERY_FIELDS, Field
+from governance.errors import InvalidRequest
 from governance.principals import Principal
 from governance.roles import Privilege, Role, may
 from governance.scopes import Scope
-from governance.tables import Column, Table, TableName
+from governance.tables import Column, Table, TableName, fold
 
 SCHEMA = "hatidata_audit"
 """Reserved: no folder of the lake, no registered schema and no view has this name."""
@@ -60,6 +61,18 @@ def may_read_audit(role: Role, scopes: frozenset[Scope]) -> bool:
 def sees_audit(principal: Principal) -> bool:
     """As `may_read_audit`, of one who logged in."""
     return may_read_audit(principal.role, principal.scopes)
+
+
+def refuse_reserved(schema: str) -> None:
+    """Refuse to let anybody own the audit's schema, or lay anything into it.
+
+    Raises:
+        InvalidRequest: `schema` is that one.
+    """
+    if fold(schema) == SCHEMA:
+        raise InvalidRequest(
+            f"The schema {SCHEMA} holds each organization's own audit and nothing else.", advice="Choose another name."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from governance import chain
 from governance.admin_event import AdminEventType
+from governance.audit_table import FOREIGN, MISSING, TEXTS_TOLD
 from governance.errors import AuditUnavailable, InvalidRequest
 from governance.ports import ControlReader, QueryAuditFilters
 from governance.timestamp import parse, stamp
@@ -28,7 +29,7 @@ from lambdas.control_plane.models import (
 from lambdas.control_plane.resolver import ThreadedResolver
 
 CHUNK = 500
-_REASONS = frozenset({"error_reason", "verdicts", "reason"})
+_REASONS = TEXTS_TOLD | {"verdicts"}
 
 SCANNED_MAX = 20_000
 """Events looked at for one page; a page may be short and still have a next."""
@@ -173,7 +174,7 @@ def without_foreign(record: dict[str, Any]) -> dict[str, Any]:
             return {name: told(v) if name in _REASONS else v for name, v in value.items()}
         if isinstance(value, list | tuple):
             return [told(v) for v in value]
-        return value.replace("cross_organization", "missing") if isinstance(value, str) else value
+        return value.replace(FOREIGN, MISSING) if isinstance(value, str) else value
 
     shown: dict[str, Any] = told(record)
     return shown

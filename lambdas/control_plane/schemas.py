@@ -9,6 +9,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 from pydantic import Field
 
 from governance.admin_event import AdminEvent, AdminEventType
+from governance.audit_table import SCHEMA as AUDIT_SCHEMA
+from governance.audit_table import may_read_audit, refuse_reserved
 from governance.errors import Conflict, PermissionRefused
 from governance.policies import SHARED
 from governance.policy_record import PolicyRecord
@@ -83,6 +85,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         body: Annotated[SchemaChange, Body()],
     ) -> SchemaAnswer:
         caller = desk.caller
+        refuse_reserved(name)
         if not caller.reaches_all:
             raise PermissionRefused("Only the operator organization's Owner may do this.")
         record = desk.change(lambda reader: assign(reader, caller, SchemaOwner(env, fold(name), body.organization)))
@@ -103,6 +106,8 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
             schema, name = table.name.key
             allowed = caller.key.allowed_tables
             admitted = not allowed or f"{schema}.{name}" in allowed or f"{schema}.*" in allowed
+            if schema == AUDIT_SCHEMA:
+                return admitted and may_read_audit(caller.user.role, caller.scopes)
             return admitted and owners[table.name.schema] in (caller.user.organization, SHARED)
 
         items, following = page(

@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import Field
 
 from governance.admin_event import AdminEvent, AdminEventType
+from governance.audit_table import refuse_reserved
 from governance.errors import Conflict, PermissionRefused
 from governance.policies import View
 from governance.ports import Change, ControlReader
@@ -116,7 +117,9 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
 
 def _view(body: NewView, view_id: str) -> View:
     check_view(body.sql)
-    return View(view_id, TableName.parse(body.name), body.sql)
+    name = TableName.parse(body.name)
+    refuse_reserved(name.schema)
+    return View(view_id, name, body.sql)
 
 
 def _owner(reader: ControlReader, caller: Caller, env: str, view: View) -> str:
