@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from benchmarks import data, processes
+from benchmarks import data, processes, readers
 from benchmarks.wire import Client, Door
 
 
@@ -60,6 +60,19 @@ def drains(servers: list[Server], make: Callable[[Client, Server], bytes], repea
     return found
 
 
+def reads(servers: list[Server], reader: str, repeat: int) -> Mapping[str, Runs]:
+    """The same by one of `readers.READERS`."""
+    found = {server.name: Runs() for server in servers}
+    for turn in range(repeat + 1):
+        for server in servers:
+            cpu = processes.cpu_s(server.pid)
+            wall = readers.read(reader, server.door, server.table, data.ROWS)
+            if turn:
+                found[server.name].wall_s.append(wall)
+                found[server.name].cpu_s.append(processes.cpu_s(server.pid) - cpu)
+    return found
+
+
 @dataclass(frozen=True)
 class Latency:
     """Round trips, sorted, and the server's CPU for each."""
@@ -78,19 +91,19 @@ class Latency:
         return self.ms[int(len(self.ms) * 0.99)]
 
 
-def latencies(servers: list[Server], count: int, rounds: int = 5) -> Mapping[str, Latency]:
-    """Round trips of `SELECT 1` (simple query) on one connection each, servers in turn by rounds."""
+def latencies(servers: list[Server], sql: str, count: int, rounds: int = 5) -> Mapping[str, Latency]:
+    """Round trips of `sql` (simple query) on one connection each, servers in turn by rounds."""
     found: dict[str, list[float]] = {server.name: [] for server in servers}
     cpu: dict[str, float] = dict.fromkeys(found, 0.0)
     clients = {server.name: Client(server.door) for server in servers}
     try:
         for server in servers:
             for _ in range(30):
-                clients[server.name].answer(clients[server.name].simple("SELECT 1"))
+                clients[server.name].answer(clients[server.name].simple(sql))
         for _ in range(rounds):
             for server in servers:
                 client = clients[server.name]
-                request = client.simple("SELECT 1")
+                request = client.simple(sql)
                 cpu[server.name] -= processes.cpu_s(server.pid)
                 for _ in range(count // rounds):
                     began = time.perf_counter()
