@@ -1,7 +1,7 @@
-"""The node's block cache: one fetch per missing block however many ask, least recently used out at 80% of the volume.
+"""The node's block cache: one fetch per missing part however many ask, least recently used out at 80% of the volume.
 
-Runs on the node's event loop; reads and writes of files go through a small bounded thread pool. Neighbouring missing
-blocks are fetched as one range. The cache is never in the way: a volume that is full or broken only means that blocks
+Runs on the node's event loop; reads and writes of files go through a small bounded thread pool. Neighboring missing
+parts are fetched as one range. The cache is never in the way: a volume that is full or broken only means that blocks
 are not kept.
 """
 
@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from engine.cache.block_index import BlockIndex, BlockKey
-from engine.cache.block_volume import BlockVolume, unlisted
+from engine.cache.block_volume import BlockVolume, OpenBlock, unlisted
 from engine.cache.object_store import ObjectGone, ObjectStore
-from engine.cache.objects import BLOCK_BYTES, Snapshot, StoredObject
+from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PART_BYTES, PARTS, Snapshot, StoredObject, parts_within
 
 _OPEN_MAX = 512
-_RANGE_BLOCKS_MAX = 16
+_RANGE_PARTS_MAX = (4 << 20) // PART_BYTES
+"""Longer runs are fetched as several ranges, side by side."""
 _FETCHES_MAX = 32
+_WARM_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,24 @@ class CacheStatus:
     write_failures: int
 
 
-class OpenBlock:
-    """A descriptor of a verified block, closed when its last user is done."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was asked for: every block in order, and where the parts that were asked for came from."""
 
-    __slots__ = ("descriptor", "from_store", "size")
+    blocks: tuple[OpenBlock, ...]
+    cache_bytes: int
+    """Were there."""
+    store_bytes: int
+    """Had to be waited for."""
 
-    def __init__(self, descriptor: int, size: int, *, from_store: bool) -> None:
-        self.descriptor = descriptor
-        self.size = size
-        self.from_store = from_store
 
-    def __del__(self) -> None:
-        os.close(self.descriptor)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fetch:
+    """Parts [first, end) of an object on their way; `done` gives the blocks that hold them."""
+
+    first: int
+    end: int
+    done: asyncio.Future[dict[int, OpenBlock]]
 
 
 class BlockCache:
@@ -70,7 +81,8 @@ class BlockCache:
         self._store = store
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="cache")
         self._fetches = asyncio.Semaphore(_FETCHES_MAX)
-        self._pending: dict[BlockKey, asyncio.Future[OpenBlock]] = {}
+        self._pending: dict[BlockKey, list[_Fetch]] = {}
+        self._writing: WeakValueDictionary[BlockKey, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: OrderedDict[BlockKey, OpenBlock] = OrderedDict()
         self._hits = self._misses = self._bytes_from_store = self._evictions = self._write_failures = 0
@@ -113,46 +125,72 @@ class BlockCache:
             self._write_failures,
         )
 
-    async def blocks(self, stored: StoredObject, first: int, count: int) -> list[OpenBlock]:
-        """Blocks [first, first + count) of one object, in order.
+    async def blocks(self, stored: StoredObject, first: int, end: int) -> Given:
+        """The blocks that hold parts [first, end) of one object, in order, with those parts in them.
 
         Raises:
             ObjectGone, StoreFailed: as the store says.
-            IndexError: no such block.
+            IndexError: no such parts.
         """
-        if count < 1 or first < 0 or first + count > stored.blocks:
+        if not 0 <= first < end <= stored.parts:
             raise IndexError(first)
-        loop = asyncio.get_running_loop()
         if stored.local:
-            return await loop.run_in_executor(self._threads, _own, stored, first, count)
-        wanted: list[OpenBlock | asyncio.Future[OpenBlock]] = []
+            in_thread = asyncio.get_running_loop().run_in_executor
+            return await in_thread(self._threads, _own, stored, first, end)
+        name = stored.key
+        numbers = range(first // PARTS, (end - 1) // PARTS + 1)
+        have = await self._from_volume(stored, [(name, number) for number in numbers])
+        # From here to the last fetch's beginning nothing is awaited: what is missing is asked for once.
+        waits: dict[_Fetch, None] = {}
         missing: list[int] = []
-        for block in range(first, first + count):
-            key = (stored.key, block)
-            if (held := self._open.get(key)) is not None:
-                self._open.move_to_end(key)
-                self._index.touch(key, loop.time())
-                self._hits += 1
-                wanted.append(held)
-            elif (pending := self._pending.get(key)) is not None:
-                wanted.append(pending)
+        cached = 0
+        now = asyncio.get_running_loop().time()
+        for number in numbers:
+            key = (name, number)
+            needed = lacking = parts_within(number, first, end)
+            block = self._open.get(key) or have.get(number)
+            if block is not None:
+                have[number] = block
+                lacking &= ~block.parts
+                self._index.touch(key, now)
+            if lacking:
+                self._misses += 1
             else:
-                future: asyncio.Future[OpenBlock] = loop.create_future()
-                future.add_done_callback(_retrieve)
-                self._pending[key] = future
-                wanted.append(future)
-                missing.append(block)
-        for run in _runs(missing):
-            task = loop.create_task(self._bring(stored, run))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return [w if isinstance(w, OpenBlock) else await asyncio.shield(w) for w in wanted]
+                self._hits += 1
+            cached += stored.bytes_in(number, needed & ~lacking)
+            for fetch in self._pending.get(key, ()):
+                coming = parts_within(number, fetch.first, fetch.end) & lacking
+                if coming:
+                    waits[fetch] = None
+                    lacking &= ~coming
+            missing += (number * PARTS + part for part in range(PARTS) if lacking >> part & 1)
+        for low, high in _runs(missing):
+            waits[self._begin(stored, low, high)] = None
+        came = [await asyncio.shield(fetch.done) for fetch in waits]
+        given = []
+        for number in numbers:
+            needed = parts_within(number, first, end)
+            candidates = [found[number] for found in (have, *came) if number in found]
+            block = next((one for one in candidates if not needed & ~one.parts), None)
+            given.append(block or await self._united(candidates))
+        asked = min(end * PART_BYTES, stored.size) - first * PART_BYTES
+        return Given(tuple(given), cached, asked - cached)
 
     async def warm(self, snapshot: Snapshot) -> int:
-        """Bring every block of a table to the volume; return the bytes. Raises as `blocks`."""
-        for stored in snapshot.objects:
-            for first in range(0, stored.blocks, _RANGE_BLOCKS_MAX):
-                await self.blocks(stored, first, min(_RANGE_BLOCKS_MAX, stored.blocks - first))
+        """Bring every part of a table to the volume; return the bytes. Raises as `blocks`."""
+        limit = asyncio.Semaphore(_WARM_AT_ONCE)
+
+        async def bring(stored: StoredObject, first: int) -> None:
+            try:
+                await self.blocks(stored, first, min(first + _RANGE_PARTS_MAX, stored.parts))
+            finally:
+                limit.release()
+
+        async with asyncio.TaskGroup() as tasks:
+            for stored in snapshot.objects:
+                for first in range(0, stored.parts, _RANGE_PARTS_MAX):
+                    await limit.acquire()
+                    tasks.create_task(bring(stored, first))
         return snapshot.size
 
     async def clear(self) -> None:
@@ -165,78 +203,102 @@ class BlockCache:
 
     # ------------------------------------------------------------------ bringing blocks
 
-    async def _bring(self, stored: StoredObject, run: list[int]) -> None:
-        """Resolve the futures of neighbouring blocks `run`, from the volume where it has them, else from the store."""
-        loop = asyncio.get_running_loop()
-        try:
-            absent = []
-            for block in run:
-                key = (stored.key, block)
-                size = stored.block_bytes(block)
-                descriptor = None
-                if key in self._index:
-                    descriptor = await loop.run_in_executor(self._threads, self._volume.open, key, size)
-                if descriptor is None:
+    async def _from_volume(self, stored: StoredObject, keys: list[BlockKey]) -> dict[int, OpenBlock]:
+        """Those of `keys` that are open, and those that the volume has in good order, by number."""
+        found: dict[int, OpenBlock] = {}
+        closed: list[BlockKey] = []
+        for key in keys:
+            if (block := self._open.get(key)) is not None:
+                self._open.move_to_end(key)
+                found[key[1]] = block
+            elif key in self._index:
+                closed.append(key)
+        if closed:
+            open_all = partial(_open_all, self._volume, [(key, stored.block_bytes(key[1])) for key in closed])
+            opened = await asyncio.get_running_loop().run_in_executor(self._threads, open_all)
+            for key, block in zip(closed, opened, strict=True):
+                if block is None:
                     self._index.remove(key)
-                    absent.append(block)
                 else:
-                    self._hits += 1
-                    self._index.touch(key, loop.time())
-                    self._settle(key, OpenBlock(descriptor, size, from_store=False), keep=True)
-            for part in _runs(absent):
-                await self._fetch(stored, part)
-        except asyncio.CancelledError:
-            self._fail(stored, run, ConnectionError("the cache is stopping"))
-            raise
-        except BaseException as error:
-            self._fail(stored, run, error)
+                    found[key[1]] = self._keep_open(key, block)
+        return found
 
-    async def _fetch(self, stored: StoredObject, part: list[int]) -> None:
-        start = part[0] * BLOCK_BYTES
-        end = min((part[-1] + 1) * BLOCK_BYTES, stored.size)
-        async with self._fetches:
-            data = await self._store.read(stored, start, end)
-        self._misses += len(part)
-        self._bytes_from_store += len(data)
-        for block in part:
-            offset = block * BLOCK_BYTES - start
-            size = stored.block_bytes(block)
-            await self._put((stored.key, block), data[offset : offset + size])
+    def _keep_open(self, key: BlockKey, block: OpenBlock) -> OpenBlock:
+        """The one open file of a block: `block`, unless there is one already."""
+        if key in self._index:
+            block = self._open.setdefault(key, block)
+            self._open.move_to_end(key)
+            while len(self._open) > _OPEN_MAX:
+                self._open.popitem(last=False)
+        return block
 
-    async def _put(self, key: BlockKey, data: memoryview) -> None:
+    def _begin(self, stored: StoredObject, first: int, end: int) -> _Fetch:
+        """Fetch parts [first, end); whoever wants one of them meanwhile finds the fetch in `_pending`."""
         loop = asyncio.get_running_loop()
-        kept = True
+        fetch = _Fetch(first, end, loop.create_future())
+        fetch.done.add_done_callback(_retrieve)
+        for number in range(first // PARTS, (end - 1) // PARTS + 1):
+            self._pending.setdefault((stored.key, number), []).append(fetch)
+        task = loop.create_task(self._bring(stored, fetch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return fetch
+
+    async def _bring(self, stored: StoredObject, fetch: _Fetch) -> None:
+        """Fetch, put on the volume, and settle `fetch.done` whatever happens."""
+        name = stored.key
+        numbers = range(fetch.first // PARTS, (fetch.end - 1) // PARTS + 1)
         try:
-            descriptor = await loop.run_in_executor(self._threads, self._volume.write, key, data)
-            self._index.add(key, self._volume.file_bytes(len(data)), loop.time())
-        except OSError:
-            self._write_failures += 1
-            kept = False
-            descriptor = unlisted(data)
-        block = OpenBlock(descriptor, len(data), from_store=True)
-        self._settle(key, block, keep=False)
-        if kept:
-            self._keep(key, OpenBlock(os.dup(descriptor), len(data), from_store=False))
-        await self._evict()
+            start, end = fetch.first * PART_BYTES, min(fetch.end * PART_BYTES, stored.size)
+            async with self._fetches:
+                data = await self._store.read(stored, start, end)
+            self._bytes_from_store += len(data)
+            blocks = []
+            for number in numbers:
+                at = number * BLOCK_BYTES
+                piece = data[max(at - start, 0) : at + BLOCK_BYTES - start]
+                blocks.append(self._put(stored, number, max(fetch.first - number * PARTS, 0), piece))
+            fetch.done.set_result(dict(zip(numbers, await asyncio.gather(*blocks), strict=True)))
+            await self._evict()
+        except asyncio.CancelledError:
+            if not fetch.done.done():
+                fetch.done.set_exception(ConnectionError("the cache is stopping"))
+            raise
+        except Exception as error:
+            if not fetch.done.done():
+                fetch.done.set_exception(error)
+        finally:
+            for number in numbers:
+                pending = self._pending[name, number]
+                pending.remove(fetch)
+                if not pending:
+                    del self._pending[name, number]
 
-    def _settle(self, key: BlockKey, block: OpenBlock, *, keep: bool) -> None:
-        if keep:
-            self._keep(key, block)
-        future = self._pending.pop(key, None)
-        if future is not None and not future.done():
-            future.set_result(block)
+    async def _put(self, stored: StoredObject, number: int, first: int, data: memoryview) -> OpenBlock:
+        """Put parts of a block, from part `first` on, where its other parts are; one at a time for each block."""
+        key = (stored.key, number)
+        parts = parts_within(0, first, first - (-len(data) // PART_BYTES))
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads)
+        async with self._writing.setdefault(key, asyncio.Lock()):
+            block = (await self._from_volume(stored, [key])).get(number)
+            try:
+                if block is None:
+                    size = stored.block_bytes(number)
+                    block = await in_thread(self._volume.create, key, size, first, data)
+                    self._index.add(key, HEADER_BYTES + len(data), asyncio.get_running_loop().time())
+                else:
+                    await in_thread(block.write, first, data)
+                    self._index.grow(key, len(data))
+            except OSError:
+                self._write_failures += 1
+                pieces: list[tuple[int, bytes | memoryview]] = [(first, data)]
+                return await in_thread(unlisted, pieces, parts)
+            block.parts |= parts
+            return self._keep_open(key, block)
 
-    def _keep(self, key: BlockKey, block: OpenBlock) -> None:
-        self._open[key] = block
-        self._open.move_to_end(key)
-        while len(self._open) > _OPEN_MAX:
-            self._open.popitem(last=False)
-
-    def _fail(self, stored: StoredObject, run: list[int], error: BaseException) -> None:
-        for block in run:
-            future = self._pending.pop((stored.key, block), None)
-            if future is not None and not future.done():
-                future.set_exception(error)
+    async def _united(self, blocks: list[OpenBlock]) -> OpenBlock:
+        """One block with the parts of all, for the reader of a block that the volume could not keep in one place."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _unite, blocks)
 
     async def _evict(self) -> None:
         _, free = self._volume.space()
@@ -248,8 +310,8 @@ class BlockCache:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._volume.delete, victims)
 
 
-def _own(stored: StoredObject, first: int, count: int) -> list[OpenBlock]:
-    """Blocks of a file of the node's own, held by no file system: what it holds belongs on no other volume.
+def _own(stored: StoredObject, first: int, end: int) -> Given:
+    """Parts of a file of the node's own, held by no file system: what it holds belongs on no other volume.
 
     Raises:
         ObjectGone: the file is not there, or not as it was.
@@ -263,28 +325,47 @@ def _own(stored: StoredObject, first: int, count: int) -> list[OpenBlock]:
         if os.fstat(descriptor).st_size != stored.size:
             raise ObjectGone("replaced")
         blocks = []
-        for block in range(first, first + count):
-            data = os.pread(descriptor, stored.block_bytes(block), block * BLOCK_BYTES)
-            if len(data) != stored.block_bytes(block):
+        size = 0
+        for number in range(first // PARTS, (end - 1) // PARTS + 1):
+            parts = parts_within(number, first, end)
+            low = max(first - number * PARTS, 0)
+            data = os.pread(descriptor, stored.bytes_in(number, parts), number * BLOCK_BYTES + low * PART_BYTES)
+            if len(data) != stored.bytes_in(number, parts):
                 raise ObjectGone("cut short")
-            blocks.append(OpenBlock(unlisted(memoryview(data)), len(data), from_store=False))
-        return blocks
+            blocks.append(unlisted([(low, data)], parts))
+            size += len(data)
+        return Given(tuple(blocks), size, 0)
     finally:
         os.close(descriptor)
 
 
-def _retrieve(future: asyncio.Future[OpenBlock]) -> None:
+def _open_all(volume: BlockVolume, wanted: list[tuple[BlockKey, int]]) -> list[OpenBlock | None]:
+    return [volume.open(key, size) for key, size in wanted]
+
+
+def _unite(blocks: list[OpenBlock]) -> OpenBlock:
+    pieces: list[tuple[int, bytes | memoryview]] = []
+    held = 0
+    for block in blocks:
+        for part in range(PARTS):
+            if (block.parts & ~held) >> part & 1:
+                pieces.append((part, os.pread(block.descriptor, PART_BYTES, HEADER_BYTES + part * PART_BYTES)))
+        held |= block.parts
+    return unlisted(pieces, held)
+
+
+def _retrieve(future: asyncio.Future[dict[int, OpenBlock]]) -> None:
     """Look at the outcome, so that a failure nobody waits for any more is not reported as forgotten."""
     if not future.cancelled():
         future.exception()
 
 
-def _runs(blocks: list[int]) -> list[list[int]]:
-    """Neighbouring numbers together, at most _RANGE_BLOCKS_MAX in a run."""
-    runs: list[list[int]] = []
-    for block in blocks:
-        if runs and runs[-1][-1] + 1 == block and len(runs[-1]) < _RANGE_BLOCKS_MAX:
-            runs[-1].append(block)
-        else:
-            runs.append([block])
-    return runs
+def _runs(parts: list[int]) -> Iterator[tuple[int, int]]:
+    """Neighboring numbers together as [first, end), at most _RANGE_PARTS_MAX in a run."""
+    at = 0
+    while at < len(parts):
+        first = at
+        while at + 1 < len(parts) and parts[at + 1] == parts[at] + 1 and at + 1 - first < _RANGE_PARTS_MAX:
+            at += 1
+        yield parts[first], parts[at] + 1
+        at += 1

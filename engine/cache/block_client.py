@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
+from engine.cache.objects import BLOCK_BYTES, PARTS, parts_of, parts_within
 
 _BLOCKS_OPEN_MAX = 2048
 _WAIT_S = 120.0
@@ -26,12 +27,13 @@ class BlocksRefused(OSError):
 
 
 class Block:
-    """A descriptor that closes itself when neither the table nor a reader holds it."""
+    """A block's file, closed when neither the table nor a reader holds it; `parts` has a bit for each part to read."""
 
-    __slots__ = ("descriptor",)
+    __slots__ = ("descriptor", "parts")
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, parts: int) -> None:
         self.descriptor = descriptor
+        self.parts = parts
 
     def __del__(self) -> None:
         os.close(self.descriptor)
@@ -39,6 +41,10 @@ class Block:
 
 @dataclass(slots=True)
 class _Waiting:
+    first: int
+    """The first block."""
+    parts: tuple[int, int]
+    """What was asked for: parts [first, end)."""
     done: threading.Event = field(default_factory=threading.Event)
     outcome: Outcome = Outcome.FAILED
     blocks: list[Block] = field(default_factory=list)
@@ -53,8 +59,8 @@ class BlockClient:
         self._sending = threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
-        self._asked: dict[tuple[int, int], tuple[_Waiting, int]] = {}
-        """Blocks on their way: (what waits for them, position in its answer)."""
+        self._asked: dict[tuple[int, int], _Waiting] = {}
+        """Blocks on their way, by (object, block): the last request that asked for some of their parts."""
         self._open: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._ended = False
 
@@ -62,45 +68,44 @@ class BlockClient:
         """Begin to listen for answers."""
         threading.Thread(target=self._listen, name="blocks", daemon=True).start()
 
-    def get(self, number: int, first: int, count: int) -> tuple[list[Block], bool]:
-        """Blocks [first, first + count) of object `number`, in order, and whether any had to be asked for.
+    def get(self, number: int, start: int, end: int) -> list[Block]:
+        """The blocks that hold bytes [start, end) of object `number`, in order.
 
         Raises:
             BlocksRefused: the node did not give them.
         """
+        first_part, end_part = parts_of(start, end)
+        blocks = range(start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES + 1)
         found: dict[int, Block] = {}
-        waits: dict[int, tuple[_Waiting, int]] = {}
-        asks: list[tuple[int, int, int]] = []
+        waits: dict[int, _Waiting] = {}
+        asks: list[tuple[int, _Waiting]] = []
         with self._lock:
             missing = []
-            for block in range(first, first + count):
-                key = (number, block)
-                if (held := self._open.get(key)) is not None:
+            for block in blocks:
+                key, needed = (number, block), parts_within(block, first_part, end_part)
+                held, asked = self._open.get(key), self._asked.get(key)
+                if held is not None and not needed & ~held.parts:
                     self._open.move_to_end(key)
                     found[block] = held
-                elif (asked := self._asked.get(key)) is not None:
+                elif asked is not None and not needed & ~parts_within(block, *asked.parts):
                     waits[block] = asked
                 else:
                     missing.append(block)
             for run in _runs(missing):
+                parts = max(first_part, run[0] * PARTS), min(end_part, (run[-1] + 1) * PARTS)
                 request = next(self._numbers)
-                waiting = self._waiting[request] = _Waiting()
-                for position, block in enumerate(run):
-                    self._asked[number, block] = waits[block] = (waiting, position)
-                asks.append((request, run[0], len(run)))
-        for request, start, length in asks:
+                waiting = self._waiting[request] = _Waiting(run[0], parts)
+                for block in run:
+                    self._asked[number, block] = waits[block] = waiting
+                asks.append((request, waiting))
+        for request, waiting in asks:
             with self._sending:
-                self._socket.sendall(ASK.pack(request, number, start, length))
-        for block, (waiting, position) in waits.items():
+                self._socket.sendall(ASK.pack(request, number, *waiting.parts))
+        for block, waiting in waits.items():
             if not waiting.done.wait(_WAIT_S) or waiting.outcome is not Outcome.GIVEN:
                 raise BlocksRefused(waiting.outcome)
-            found[block] = waiting.blocks[position]
-        return [found[block] for block in range(first, first + count)], bool(waits)
-
-    def read_ahead(self, number: int, first: int, count: int) -> None:
-        """Have the node bring blocks to the cache volume; no answer comes."""
-        with self._sending:
-            self._socket.sendall(ASK.pack(0, number, first, min(count, BLOCKS_MAX)))
+            found[block] = waiting.blocks[block - waiting.first]
+        return [found[block] for block in blocks]
 
     def _listen(self) -> None:
         room = socket.CMSG_SPACE(BLOCKS_MAX * 4)
@@ -121,8 +126,8 @@ class BlockClient:
             for level, kind, data in ancillary:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                     descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-            request, outcome, count = ANSWER.unpack(message)
-            blocks = [Block(descriptor) for descriptor in descriptors]
+            request, outcome, count, *parts = ANSWER.unpack(message)
+            blocks = [Block(descriptor, its) for descriptor, its in zip(descriptors, parts, strict=False)]
             self._settle(request, Outcome(outcome) if len(blocks) == count else Outcome.FAILED, blocks)
 
     def _settle(self, request: int, outcome: Outcome, blocks: list[Block]) -> None:
@@ -131,10 +136,10 @@ class BlockClient:
             if waiting is None:
                 return
             waiting.outcome, waiting.blocks = outcome, blocks
-            for key in [key for key, (asked, _) in self._asked.items() if asked is waiting]:
-                _, position = self._asked.pop(key)
+            for key in [key for key, asked in self._asked.items() if asked is waiting]:
+                del self._asked[key]
                 if outcome is Outcome.GIVEN:
-                    self._open[key] = blocks[position]
+                    self._open[key] = blocks[key[1] - waiting.first]
             while len(self._open) > _BLOCKS_OPEN_MAX:
                 self._open.popitem(last=False)
         waiting.done.set()

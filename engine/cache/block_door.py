@@ -12,10 +12,11 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from engine.cache.block_cache import BlockCache, OpenBlock
+from engine.cache.block_cache import BlockCache, Given
+from engine.cache.block_volume import OpenBlock
 from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
 from engine.cache.object_store import WHY, ObjectGone, StoreFailed
-from engine.cache.objects import Snapshot, StoredObject
+from engine.cache.objects import PARTS, Snapshot, StoredObject
 
 _REQUESTS_MAX = 256
 """Requests of one worker in work at once; more wait in its socket."""
@@ -36,11 +37,9 @@ class ObjectNumbers:
 class BlockUse:
     """What one statement took, counted by the door."""
 
-    __slots__ = ("ahead", "cache_bytes", "store_bytes")
+    __slots__ = ("cache_bytes", "store_bytes")
 
     def __init__(self) -> None:
-        self.ahead: set[tuple[int, int]] = set()
-        """Blocks read ahead from the store for this statement: charged once, not again as found in the cache."""
         self.cache_bytes = 0
         self.store_bytes = 0
 
@@ -64,7 +63,7 @@ class BlockDoor:
         self._holders: Counter[int] = Counter()
         self._uses: dict[BlockUse, frozenset[int]] = {}
         self._unread = b""
-        self._unsent: deque[tuple[bytes, list[OpenBlock]]] = deque()
+        self._unsent: deque[tuple[bytes, tuple[OpenBlock, ...]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._paused = False
         self._closed = False
@@ -119,9 +118,9 @@ class BlockDoor:
             return
         self._unread += data
         while len(self._unread) >= ASK.size:
-            request, number, first, count = ASK.unpack_from(self._unread)
+            request, number, first, end = ASK.unpack_from(self._unread)
             self._unread = self._unread[ASK.size :]
-            task = self._loop.create_task(self._serve(request, number, first, count))
+            task = self._loop.create_task(self._serve(request, number, first, end))
             self._tasks.add(task)
             task.add_done_callback(self._served)
         if len(self._tasks) >= _REQUESTS_MAX and not self._paused:
@@ -134,41 +133,38 @@ class BlockDoor:
             self._paused = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
 
-    async def _serve(self, request: int, number: int, first: int, count: int) -> None:
+    async def _serve(self, request: int, number: int, first: int, end: int) -> None:
         stored = self._objects.get(number)
-        if stored is None or not 1 <= count <= BLOCKS_MAX or first + count > stored.blocks:
+        if stored is None or not first < end <= stored.parts or (end - 1) // PARTS - first // PARTS >= BLOCKS_MAX:
             if request:
                 self.refused += 1
-                self._answer(request, Outcome.REFUSED, [])
+                self._answer(request, Outcome.REFUSED, ())
             return
+        blocks: tuple[OpenBlock, ...] = ()
         try:
-            blocks = await self._cache.blocks(stored, first, count)
+            given = await self._cache.blocks(stored, first, end)
         except ObjectGone:
-            outcome, blocks = Outcome.GONE, []
+            outcome = Outcome.GONE
         except StoreFailed as error:
-            outcome, blocks = _OUTCOMES.get(str(error), Outcome.FAILED), []
+            outcome = _OUTCOMES.get(str(error), Outcome.FAILED)
         except (OSError, IndexError):
-            outcome, blocks = Outcome.FAILED, []
+            outcome = Outcome.FAILED
         else:
-            outcome = Outcome.GIVEN
-            self._charge(number, first, blocks, ahead=not request)
+            outcome, blocks = Outcome.GIVEN, given.blocks
+            self._charge(number, given)
         if request and not self._closed:
             self._answer(request, outcome, blocks)
 
-    def _charge(self, number: int, first: int, blocks: list[OpenBlock], *, ahead: bool) -> None:
+    def _charge(self, number: int, given: Given) -> None:
         for use in (use for use, held in self._uses.items() if number in held):
-            for at, block in enumerate(blocks, first):
-                if block.from_store:
-                    use.store_bytes += block.size
-                    if ahead:
-                        use.ahead.add((number, at))
-                elif not ahead and (number, at) not in use.ahead:
-                    use.cache_bytes += block.size
+            use.store_bytes += given.store_bytes
+            use.cache_bytes += given.cache_bytes
 
     # ------------------------------------------------------------------ answers
 
-    def _answer(self, request: int, outcome: Outcome, blocks: list[OpenBlock]) -> None:
-        self._unsent.append((ANSWER.pack(request, outcome, len(blocks)), blocks))
+    def _answer(self, request: int, outcome: Outcome, blocks: tuple[OpenBlock, ...]) -> None:
+        parts = [block.parts for block in blocks] + [0] * (BLOCKS_MAX - len(blocks))
+        self._unsent.append((ANSWER.pack(request, outcome, len(blocks), *parts), blocks))
         if len(self._unsent) == 1:
             self._send()
 
@@ -186,7 +182,7 @@ class BlockDoor:
                 self.close()
                 return
             if sent < len(message):  # the descriptors went with the first byte
-                self._unsent[0] = (message[sent:], [])
+                self._unsent[0] = (message[sent:], ())
                 continue
             self._unsent.popleft()
 

@@ -41,6 +41,20 @@ class BlockIndex:
         self._trial[key] = size, at
         self.bytes_held += size
 
+    def grow(self, key: BlockKey, size: int) -> bool:
+        """`size` more bytes of a block are on the volume; False when it is not held (any more)."""
+        if key in self._kept:
+            self._kept[key] += size
+            self._kept_bytes += size
+            self._demote()
+        elif key in self._trial:
+            held, came = self._trial[key]
+            self._trial[key] = held + size, came
+        else:
+            return False
+        self.bytes_held += size
+        return True
+
     def touch(self, key: BlockKey, at: float = math.inf) -> bool:
         """Note a use at the time `at`; False when the block is not held."""
         if key in self._kept:
@@ -56,11 +70,14 @@ class BlockIndex:
         del self._trial[key]
         self._kept[key] = size
         self._kept_bytes += size
+        self._demote()
+        return True
+
+    def _demote(self) -> None:
         while self._kept_bytes > self.bytes_max * KEPT_SHARE:
             back, its = self._kept.popitem(last=False)
             self._kept_bytes -= its
             self._trial[back] = its, -math.inf
-        return True
 
     def remove(self, key: BlockKey) -> None:
         """The block is gone, or bad."""

@@ -1,26 +1,71 @@
-"""Block files on the cache volume: written whole or not at all, checksummed, verified before they are handed out.
+"""Block files on the cache volume: written part by part, each part checksummed, verified before a file is handed out.
 
-A file is the block's bytes and a 16-byte trailer (magic, CRC-32, length). It is written under a temporary name and
-renamed; a torn, cut or altered file fails verification and is fetched again. Nothing here is durable on purpose: the
-volume is ephemeral and rebuilds itself from the store (claim W6.3). Blocking; runs in a thread.
+A file is one page of header and the block at its place behind it, with holes where parts are missing. The header
+holds a magic word, the block's size and for each part (present, CRC-32). A part counts when its entry matches its
+bytes, so a write that was torn anywhere costs a fetch. A new file is written under a temporary name and renamed.
+Nothing here is durable on purpose: the volume is ephemeral and rebuilds itself from the store (claim W6.3). Blocking;
+runs in threads.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from engine.cache.block_index import BlockKey
+from engine.cache.objects import HEADER_BYTES, PART_BYTES, PARTS
 
-_TRAILER = struct.Struct(">4sIQ")
-_MAGIC = b"HBK1"
+_HEAD = struct.Struct(">4sI")
+_ENTRY = struct.Struct(">II")
+_MAGIC = b"HBK2"
 _NAME = re.compile(r"\A([0-9a-f]{32})-(\d{1,10})\.block\Z")
 _TEMPORARY = ".part-"
+_NONE = -1
+_SEALS = (
+    getattr(fcntl, "F_SEAL_SEAL", 1) | getattr(fcntl, "F_SEAL_SHRINK", 2)
+    | getattr(fcntl, "F_SEAL_GROW", 4) | getattr(fcntl, "F_SEAL_WRITE", 8)
+)  # fmt: skip
+
+
+class OpenBlock:
+    """A block's open file, closed when its last user is done.
+
+    `descriptor` is for reading and the one that leaves this process; `parts` says which parts are there to be read.
+    """
+
+    __slots__ = ("_writer", "descriptor", "parts")
+
+    def __init__(self, descriptor: int, parts: int, writer: int = _NONE) -> None:
+        self.descriptor = descriptor
+        self.parts = parts
+        self._writer = writer
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+        if self._writer != _NONE:
+            os.close(self._writer)
+
+    def write(self, first: int, data: memoryview) -> None:
+        """Put parts, from part `first` of the block on, in their place; the caller adds them to `parts` then.
+
+        Parts are only ever added, and a part's bytes never change, so readers of others need not wait.
+
+        Raises:
+            OSError: the volume is full or broken; what was written does not count.
+        """
+        entries = b"".join(
+            _ENTRY.pack(1, zlib.crc32(data[at : at + PART_BYTES])) for at in range(0, len(data), PART_BYTES)
+        )
+        if os.pwrite(self._writer, data, HEADER_BYTES + first * PART_BYTES) != len(data):
+            raise OSError("short write")
+        os.pwrite(self._writer, entries, _HEAD.size + first * _ENTRY.size)
 
 
 class BlockVolume:
@@ -38,7 +83,7 @@ class BlockVolume:
         return self.root / name[:2] / f"{name}-{block}.block"
 
     def found(self) -> Iterator[tuple[BlockKey, int]]:
-        """(block, file bytes) of everything on the volume, least recently used first; leftovers are swept away."""
+        """(block, bytes it takes) of everything on the volume, least recently used first; leftovers are swept away."""
         seen = []
         for folder in self.root.iterdir():
             if not folder.is_dir():
@@ -49,51 +94,54 @@ class BlockVolume:
                     Path(entry.path).unlink(missing_ok=True)
                     continue
                 status = entry.stat(follow_symlinks=False)
-                seen.append((status.st_mtime_ns, (match[1], int(match[2])), status.st_size))
+                seen.append((status.st_mtime_ns, (match[1], int(match[2])), status.st_blocks * 512))
         yield from ((key, size) for _, key, size in sorted(seen))
 
-    def write(self, key: BlockKey, data: memoryview) -> int:
-        """Put the block on the volume; return a descriptor for reading it.
+    def create(self, key: BlockKey, size: int, first: int, data: memoryview) -> OpenBlock:
+        """A new file for a block of `size` bytes, with the parts in `data` from part `first` on.
 
         Raises:
             OSError: the volume is full or broken; nothing is left behind.
         """
         path = self._path(key)
         temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        writer = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             try:
-                os.writev(descriptor, [data, _TRAILER.pack(_MAGIC, zlib.crc32(data), len(data))])
-                _expect_size(descriptor, len(data) + _TRAILER.size)
-            finally:
-                os.close(descriptor)
+                block = OpenBlock(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC), 0, writer)
+            except BaseException:
+                os.close(writer)
+                raise
+            os.pwrite(writer, _HEAD.pack(_MAGIC, size), 0)
+            block.write(first, data)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return block
 
-    def open(self, key: BlockKey, size: int) -> int | None:
-        """A descriptor for a verified block of `size` bytes, or None when it is missing or bad (then it is removed)."""
+    def open(self, key: BlockKey, size: int) -> OpenBlock | None:
+        """A block of `size` bytes with its parts verified, or None when there is none good (then it is removed)."""
         path = self._path(key)
+        flags = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+            writer = os.open(path, os.O_WRONLY | flags)
         except OSError:
             return None
         try:
-            content = os.pread(descriptor, size + _TRAILER.size + 1, 0)
-            body = memoryview(content)[:size]
-            good = len(content) == size + _TRAILER.size and _TRAILER.unpack(content[size:]) == (
-                _MAGIC,
-                zlib.crc32(body),
-                size,
-            )
-            if good:
-                os.utime(descriptor)
-                return descriptor
+            descriptor = os.open(path, os.O_RDONLY | flags)
         except OSError:
-            pass
-        os.close(descriptor)
+            os.close(writer)
+            return None
+        block = OpenBlock(descriptor, 0, writer)
+        try:
+            if os.fstat(descriptor).st_ino == os.fstat(writer).st_ino:
+                block.parts = _verified(descriptor, size)
+                os.utime(descriptor)
+        except OSError:
+            block.parts = 0
+        if block.parts:
+            return block
         path.unlink(missing_ok=True)
         return None
 
@@ -107,25 +155,39 @@ class BlockVolume:
         status = os.statvfs(self.root)
         return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
 
-    @staticmethod
-    def file_bytes(size: int) -> int:
-        """What a block of `size` bytes takes on the volume."""
-        return size + _TRAILER.size
+
+def _verified(descriptor: int, size: int) -> int:
+    """The parts of a block of `size` bytes that its file holds as they were written."""
+    header = os.pread(descriptor, HEADER_BYTES, 0)
+    if len(header) < _HEAD.size or _HEAD.unpack_from(header) != (_MAGIC, size):
+        return 0
+    found = 0
+    for part in range(min(PARTS, -(-size // PART_BYTES))):
+        at = _HEAD.size + part * _ENTRY.size
+        if len(header) < at + _ENTRY.size:
+            break
+        present, checksum = _ENTRY.unpack_from(header, at)
+        if present == 1:
+            length = min(PART_BYTES, size - part * PART_BYTES)
+            data = os.pread(descriptor, length, HEADER_BYTES + part * PART_BYTES)
+            if len(data) == length and zlib.crc32(data) == checksum:
+                found |= 1 << part
+    return found
 
 
-def _expect_size(descriptor: int, size: int) -> None:
-    if os.fstat(descriptor).st_size != size:
-        raise OSError("short write")
-
-
-def unlisted(data: memoryview) -> int:
-    """A descriptor of bytes that no file system holds: serves a block when the volume cannot take it."""
+def unlisted(pieces: list[tuple[int, bytes | memoryview]], parts: int) -> OpenBlock:
+    """A block that no volume holds, of (first part, bytes) pieces: serves readers when the volume cannot take it."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("block", os.MFD_CLOEXEC)
-    else:
-        import tempfile
+        descriptor = os.memfd_create("block", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        block = OpenBlock(descriptor, parts)
+        _fill(descriptor, pieces)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)  # it goes to workers of several organizations
+        return block
+    with tempfile.NamedTemporaryFile() as made:
+        _fill(made.fileno(), pieces)
+        return OpenBlock(os.open(made.name, os.O_RDONLY | os.O_CLOEXEC), parts)
 
-        descriptor, name = tempfile.mkstemp()
-        Path(name).unlink()
-    os.write(descriptor, data)
-    return descriptor
+
+def _fill(descriptor: int, pieces: list[tuple[int, bytes | memoryview]]) -> None:
+    for first, data in pieces:
+        os.pwrite(descriptor, data, HEADER_BYTES + first * PART_BYTES)

@@ -6,11 +6,11 @@ import struct
 from enum import IntEnum
 
 ASK = struct.Struct(">QQII")
-"""request (0: read ahead, no answer wanted), object number, first block, how many."""
-ANSWER = struct.Struct(">QII")
-"""request, outcome, how many descriptors come with it."""
+"""request (0: read ahead, no answer wanted), object number, parts [first, end)."""
 BLOCKS_MAX = 16
-"""Blocks of one request."""
+"""Blocks of one request: each is a descriptor beside the answer."""
+ANSWER = struct.Struct(f">QII{BLOCKS_MAX}Q")
+"""request, outcome, how many descriptors come with it, for each of them a bit for every part its file holds."""
 
 
 class Outcome(IntEnum):

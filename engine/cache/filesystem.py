@@ -17,10 +17,8 @@ from typing import Any, Protocol
 import fsspec
 
 from engine.cache.block_client import Block, BlockClient, BlocksRefused
-from engine.cache.block_wire import BLOCKS_MAX
-from engine.cache.objects import BLOCK_BYTES
+from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES
 
-_READ_AHEAD_BLOCKS = 4
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Objects are immutable versions, so they are never modified."""
 
@@ -74,7 +72,6 @@ class PinnedFile:
         self._blocks = blocks
         self._faults = faults
         self._positions: dict[int, int] = {}
-        self._next_block = -1
         self.closed = False
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -100,33 +97,19 @@ class PinnedFile:
         end = self._pinned.size if size < 0 else min(start + size, self._pinned.size)
         if end <= start:
             return b""
-        first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
-        pieces = []
-        asked = False
+        first = start // BLOCK_BYTES
         try:
-            for at in range(first, last + 1, BLOCKS_MAX):
-                count = min(BLOCKS_MAX, last + 1 - at)
-                held, missing = self._blocks.get(self._pinned.number, at, count)
-                asked = asked or missing
-                pieces += [_slice(one, block, start, end) for block, one in enumerate(held, at)]
+            held = self._blocks.get(self._pinned.number, start, end)
         except BlocksRefused as refused:
             self._faults.note(tuple(self._pinned.tables), refused.outcome.name.lower())
             raise
-        if asked and first in (self._next_block, self._next_block - 1):
-            self._ahead(last + 1)
-        self._next_block = last + 1
+        pieces = [_slice(one, block, start, end) for block, one in enumerate(held, first)]
         self._positions[threading.get_ident()] = end
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if len(data) != end - start:
             self._faults.note(tuple(self._pinned.tables))
             raise OSError("short block")
         return data
-
-    def _ahead(self, block: int) -> None:
-        """Reads go in order through a cold file: have the next blocks brought before they are asked for."""
-        count = min(_READ_AHEAD_BLOCKS, -(-self._pinned.size // BLOCK_BYTES) - block)
-        if count > 0:
-            self._blocks.read_ahead(self._pinned.number, block, count)
 
     def readable(self) -> bool:
         """Always."""
@@ -152,7 +135,7 @@ class PinnedFile:
 def _slice(held: Block, block: int, start: int, end: int) -> bytes:
     at = block * BLOCK_BYTES
     low, high = max(start, at), min(end, at + BLOCK_BYTES)
-    return os.pread(held.descriptor, high - low, low - at)
+    return os.pread(held.descriptor, high - low, HEADER_BYTES + low - at)
 
 
 class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]

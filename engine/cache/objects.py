@@ -7,7 +7,25 @@ from dataclasses import dataclass
 from functools import cached_property
 
 BLOCK_BYTES = 1 << 20
-"""The aligned block. 1 MiB: a footer and a small file are one block, a column chunk is a few; see ADR 0009."""
+"""The aligned block: one file on the volume, one descriptor in a worker, one entry of the index; see ADR 0009."""
+PART_BYTES = 1 << 16
+"""The aligned part of a block: what is fetched and checksummed. A block may hold some of its parts only."""
+PARTS = BLOCK_BYTES // PART_BYTES
+"""Parts in a block."""
+
+HEADER_BYTES = 4096
+"""Where a block's first byte lies in its file: the header is a page, so that parts stay aligned."""
+
+
+def parts_within(block: int, first: int, end: int) -> int:
+    """Which parts of block `block` lie in parts [first, end) of the object: a bit for each, part 0 the lowest."""
+    low, high = max(first - block * PARTS, 0), min(end - block * PARTS, PARTS)
+    return (1 << high) - (1 << low) if high > low else 0
+
+
+def parts_of(start: int, end: int) -> tuple[int, int]:
+    """The parts [first, end) that hold bytes [start, end), end > start."""
+    return start // PART_BYTES, -(-end // PART_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,19 @@ class StoredObject:
     def blocks(self) -> int:
         """How many blocks it has."""
         return -(-self.size // BLOCK_BYTES)
+
+    @property
+    def parts(self) -> int:
+        """How many parts it has."""
+        return -(-self.size // PART_BYTES)
+
+    def bytes_in(self, block: int, parts: int) -> int:
+        """The bytes of those `parts` of a block; the object's last part may be short."""
+        size = parts.bit_count() * PART_BYTES
+        last = self.parts - 1
+        if block == last // PARTS and parts >> (last % PARTS) & 1:
+            size -= (last + 1) * PART_BYTES - self.size
+        return size
 
     def block_bytes(self, block: int) -> int:
         """The length of block `block`; the last one may be short.

@@ -14,7 +14,7 @@ from engine.cache.block_cache import BlockCache
 from engine.cache.block_client import BlockClient, BlocksRefused
 from engine.cache.block_door import BlockDoor, ObjectNumbers
 from engine.cache.block_wire import ASK, Outcome
-from engine.cache.objects import BLOCK_BYTES, Snapshot
+from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PART_BYTES, PARTS, Snapshot
 from tests.engine.cache.test_block_cache import CountingStore, content, pinned, put, with_cache
 
 
@@ -49,13 +49,11 @@ def test_a_running_statements_objects_are_given_and_charged(tmp_path: Path) -> N
         stored = await pinned(store, "s/t.parquet")
         use = door.hold([Snapshot("s.t", "s", (stored,))])
         number = numbers.number(stored)
-        blocks, asked = await asyncio.to_thread(client.get, number, 0, 21)
-        assert asked
-        read = b"".join(os.pread(b.descriptor, stored.block_bytes(at), 0) for at, b in enumerate(blocks))
+        blocks = await asyncio.to_thread(client.get, number, 0, len(data))
+        read = b"".join(os.pread(b.descriptor, stored.block_bytes(at), HEADER_BYTES) for at, b in enumerate(blocks))
         assert read == data
         assert (use.status, use.store_bytes, use.cache_bytes) == ("miss", len(data), 0)
-        again, asked = await asyncio.to_thread(client.get, number, 3, 2)
-        assert not asked
+        again = await asyncio.to_thread(client.get, number, 3 * BLOCK_BYTES, 5 * BLOCK_BYTES)
         assert [b.descriptor for b in again] == [b.descriptor for b in blocks[3:5]]
         door.release(use)
         second = door.hold([Snapshot("s.t", "s", (stored,))])
@@ -74,17 +72,43 @@ def test_other_objects_are_refused_whatever_the_worker_knows(tmp_path: Path) -> 
         mine, other = await pinned(store, "s/t.parquet"), await pinned(store, "other/secret.parquet")
         use = door.hold([Snapshot("s.t", "s", (mine,))])
         for number, first, count in (
-            (numbers.number(other), 0, 1), (99, 0, 1), (0, 0, 1), (numbers.number(mine), 1, 1),
-            (numbers.number(mine), 2**32 - 2, 1),
+            (numbers.number(other), 0, 1), (99, 0, 1), (0, 0, 1), (numbers.number(mine), BLOCK_BYTES, 1),
+            (numbers.number(mine), (2**32 - 2) * PART_BYTES, 1),
         ):  # fmt: skip
             with pytest.raises(BlocksRefused) as caught:
-                await asyncio.to_thread(client.get, number, first, count)
+                await asyncio.to_thread(client.get, number, first, first + count)
             assert caught.value.outcome is Outcome.REFUSED
         door.release(use)
         with pytest.raises(BlocksRefused):
             await asyncio.to_thread(client.get, numbers.number(mine), 0, 1)
         assert store.reads == []
         assert door.refused == 6
+
+    with_door(tmp_path, test)
+
+
+def test_a_reader_asks_again_for_what_its_file_did_not_hold_yet(tmp_path: Path) -> None:
+    data = content(3 * BLOCK_BYTES)
+    put(tmp_path, "s/t.parquet", data)
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        stored = await pinned(store, "s/t.parquet")
+        use = door.hold([Snapshot("s.t", "s", (stored,))])
+        number = numbers.number(stored)
+        for part in (PARTS - 1, 3, 4, PARTS, 0):
+            (block,) = await asyncio.to_thread(client.get, number, part * PART_BYTES, (part + 1) * PART_BYTES)
+            assert block.parts >> part % PARTS & 1
+        assert use.store_bytes == 5 * PART_BYTES
+        span = (3 * PART_BYTES, (PARTS + 1) * PART_BYTES)
+        first, second = await asyncio.to_thread(client.get, number, *span)
+        whole = (1 << PARTS) - 1
+        assert (first.parts | 0b110, second.parts) == (whole, 1)
+        assert (use.store_bytes, use.cache_bytes) == ((5 + PARTS - 6) * PART_BYTES, 3 * PART_BYTES), "one block it had"
+        assert len(store.reads) == 6
+        await asyncio.gather(*(asyncio.to_thread(client.get, number, at, at + 9) for at in range(0, len(data), 50_000)))
+        assert sum(end - start for _, start, end in store.reads) == len(data), "each byte once"
 
     with_door(tmp_path, test)
 
@@ -115,7 +139,7 @@ def test_garbage_and_floods_do_not_hurt_the_node(tmp_path: Path) -> None:
         door.hold([Snapshot("s.t", "s", (stored,))])
         flood = b"".join(ASK.pack(0, number, 2**31, 2**31) for number in range(2000))
         await asyncio.to_thread(raw.sendall, flood)
-        blocks, _ = await asyncio.to_thread(client.get, numbers.number(stored), 0, 1)
+        blocks = await asyncio.to_thread(client.get, numbers.number(stored), 0, 1)
         assert len(blocks) == 1
         assert len(door._tasks) <= 512
 
