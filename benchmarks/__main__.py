@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import audit, cache_traces, data, governed, pipeline, side_by_side
+from benchmarks.history import regressions
 from benchmarks.report import Report, machine, record
 
 PARTS = ("pipeline", "cache", "search", "audit", *side_by_side.PARTS)
@@ -83,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
         audit_costs(report, lake, parts, chosen.audit_records)
     if parts & set(side_by_side.PARTS):
         side_by_side.run(report, FOLDER, lake, parts, chosen.repeat)
+    for told in regressions(report.lines):
+        print(f"half as much again worse than recorded: {told}")
     if chosen.record:
         record(report)
     missed = [line.name for line in report.lines if not line.holds]
