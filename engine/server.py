@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hmac
+import itertools
 import logging
 import socket
 import ssl
@@ -48,7 +49,9 @@ class Server:
         self._half_open: Counter[str] = Counter()
         self._half_open_count = 0
         self._opening: dict[asyncio.Task[None] | None, str] = {}
-        """Connections that have not authenticated, oldest first, and where they come from."""
+        """Connections that have not authenticated and that we wait for, oldest first, and where they come from."""
+        self._queueing: dict[asyncio.Task[None] | None, str] = {}
+        """Those that wait for us: their handshake's turn has not come."""
         self._turnstile = Turnstile()
         self.draining = False
 
@@ -138,12 +141,15 @@ class Server:
     def _drop_oldest(self, source: str) -> None:
         """Make room: whoever waited longest without authenticating goes, of this source when it is the one too many.
 
-        An honest client is through in milliseconds; a silent one would keep the door shut until its deadline.
+        An honest client is through in milliseconds; a silent one would keep the door shut until its deadline. Those who
+        wait for us go last: that is no fault of theirs.
         """
         mine = self._half_open_count < self._desk.limits.half_open_max
-        victim = next((task for task, of in self._opening.items() if of == source or not mine), None)
+        waiting = itertools.chain(self._opening.items(), self._queueing.items())
+        victim = next((task for task, of in waiting if of == source or not mine), None)
         if victim is not None:
-            del self._opening[victim]
+            self._opening.pop(victim, None)
+            self._queueing.pop(victim, None)
             self._desk.metrics.refused_connections.labels("half_open_limit").inc()
             victim.cancel()
 
@@ -163,6 +169,7 @@ class Server:
             if half_open:
                 half_open = False
                 self._opening.pop(me, None)
+                self._queueing.pop(me, None)
                 self._half_open_count -= 1
                 self._half_open[peer] -= 1
                 if not self._half_open[peer]:
@@ -201,7 +208,7 @@ class Server:
         try:
             async with asyncio.timeout(limits.handshake_timeout_s):
                 source, direct = await before_tls(client, peer, trusted=self._trusted(peer), cancel=self._cancel)
-                await self._turnstile.enter()
+                await self._handshakes_turn()
         except TimeoutError:
             raise TurnedAway("handshake_timeout") from None
         channel = Channel(limits)
@@ -214,6 +221,16 @@ class Server:
             channel.abort()
             raise TurnedAway("alpn_missing")
         return channel, source
+
+    async def _handshakes_turn(self) -> None:
+        me = asyncio.current_task()
+        source = self._opening.pop(me, None)
+        if source is None:
+            return  # dropped already; the cancellation is on its way
+        self._queueing[me] = source
+        await self._turnstile.enter()
+        if self._queueing.pop(me, None) is not None:
+            self._opening[me] = source
 
     # ------------------------------------------------------------ after TLS
 
