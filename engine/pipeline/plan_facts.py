@@ -21,6 +21,9 @@ from governance.tables import fold
 _STEADY_SUMS_DIGITS = 18
 """A DECIMAL of so many digits is summed in a HUGEINT, which no number of rows a table holds overflows."""
 _SUMS = frozenset({"sum", "avg"})
+_RANKS = frozenset(
+    {"row_number", "rank", "dense_rank", "rank_dense", "percent_rank", "cume_dist", "first_value", "last_value"}
+)
 _STEADY = frozenset(
     {"count", "count_star", "min", "max", "any_value", "first", "last", "arbitrary", "bool_and", "bool_or"}
 )
@@ -29,15 +32,19 @@ _STEADY = frozenset(
 def fails_by_plan(tree: Node, prover: Prover) -> bool:
     """Whether some expression below a join or in a sub-query may fail.
 
-    `tree` is DuckDB's, the one that the prover's survey is of; conditions are not asked.
+    `tree` is DuckDB's, the one that the prover's survey is of. Of conditions it asks only what is done in them to
+    aggregates, windows and sub-queries: the rest is proven, or held back by a barrier.
     """
+    survey = prover.survey
     above = set()
     node: Any = tree["node"]
     while isinstance(node, dict) and node.get("type") == "SELECT_NODE":
-        above.add(id(node))
+        above |= {id(node), id(node.get("having")), id(node.get("qualify"))}
         source = node.get("from_table") or {}
         node = source["subquery"]["node"] if source.get("type") == "SUBQUERY" else None
-    return any(not _steady(item, prover) for item in _below(prover.survey, above))
+    strict = Prover(survey, prover.columns, strict=True)
+    conditions = [node for node in survey.conditions if id(node) not in above]
+    return any(not _steady(item, strict) for item in [*_below(survey, above), *conditions])
 
 
 def _below(survey: Survey, above: set[int]) -> Iterator[Node]:
@@ -49,22 +56,37 @@ def _below(survey: Survey, above: set[int]) -> Iterator[Node]:
     yield from survey.fed
 
 
-def _steady(node: Node, prover: Prover) -> bool:
+def _steady(node: Node, strict: Prover) -> bool:
     """Whether an expression gives a value on every row, its aggregates' arguments included."""
     if node["class"] == "STAR":
         return not (node.get("replace_list") or node.get("expr"))
-    if node["class"] == "FUNCTION" and fold(node["function_name"]) in functions.AGGREGATES:
-        name, below = fold(node["function_name"]), list(node.get("children", ()))
-        if node.get("filter"):
-            below.append(node["filter"])
-        proofs = [prover.expression(child) for child in below]
-        if any(proof is None or proof.held for proof in proofs):
-            return False
-        return name in _STEADY or (name in _SUMS and all(_sums(proof.type) for proof in proofs if proof))
-    proof = prover.expression(node)
-    if proof is None:
+    if strict.expression(node) is None:
         return False
-    return not proof.held or all(_steady(child, prover) for child in children(node))
+    return all(_aggregate_steady(call, strict) for call in _held(node))
+
+
+def _held(node: Node) -> Iterator[Node]:
+    """The aggregates and windows of an expression; what stands in sub-queries is asked by itself."""
+    if node["class"] == "WINDOW" or _is_aggregate(node):
+        yield node
+    else:
+        for child in children(node):
+            yield from _held(child)
+
+
+def _is_aggregate(node: Node) -> bool:
+    return node["class"] == "FUNCTION" and fold(node["function_name"]) in functions.AGGREGATES
+
+
+def _aggregate_steady(node: Node, strict: Prover) -> bool:
+    below = list(children(node))
+    proofs = [strict.expression(child) for child in below]
+    if any(proof is None or any(_held(child)) for proof, child in zip(proofs, below, strict=True)):
+        return False
+    name = fold(node["function_name"])
+    if name in _STEADY or (node["class"] == "WINDOW" and name in _RANKS):
+        return True
+    return name in _SUMS and all(_sums(proof.type) for proof in proofs[: len(node.get("children", ()))] if proof)
 
 
 def _sums(type_: str) -> bool:

@@ -25,6 +25,7 @@ from engine.pipeline.proven import (
 from engine.pipeline.survey import Node, Survey, children
 from engine.pipeline.totals import (
     CALENDAR_PARTS,
+    FLOATING,
     INTERVALS,
     SAME_AS_ARGUMENT,
     TOTAL_CALENDAR,
@@ -44,6 +45,8 @@ class Prover:
     survey: Survey
     columns: Mapping[str, Sequence[str]]
     """Folded column name -> types it has in the tables of the statement (masked types where masked)."""
+    strict: bool = False
+    """Whether what is done to aggregates and windows must be proven too, and that a scalar sub-query has one row."""
     open: set[str] = field(default_factory=set)
 
     def name(self, name: str) -> Proven | None:
@@ -131,7 +134,7 @@ class Prover:
             return self._function(node)
         if kind == "WINDOW":
             name = fold(node["function_name"])
-            return Proven("BIGINT" if name in WINDOW_BIGINT else self._aggregate_type(node), held=True)
+            return Proven("BIGINT" if name in WINDOW_BIGINT else self._aggregate_type(node), held=not self.strict)
         return None
 
     def _together(self, nodes: Iterable[Node]) -> Proven | None:
@@ -204,7 +207,7 @@ class Prover:
         if item is None or not (item.type or item.held):
             return None
         if kind == "SCALAR":
-            return Proven(item.type, held=item.held)
+            return None if self.strict and not _has_one_row(inner) else Proven(item.type, held=item.held)
         child = self.expression(node["child"]) if node.get("child") else None
         if kind in ("ANY", "NOT_ANY") and child is not None and all_meet([child, Proven(item.type)]):
             return Proven(BOOLEAN, held=child.held)
@@ -213,7 +216,7 @@ class Prover:
     def _function(self, node: Node) -> Proven | None:
         name, below = fold(node["function_name"]), list(children(node))
         if name in functions.AGGREGATES:
-            return Proven(self._aggregate_type(node), held=True)
+            return Proven(self._aggregate_type(node), held=not self.strict)
         if node.get("schema", "") not in ("", "main"):
             return None
         parts = [self.expression(c) for c in below]
@@ -262,6 +265,8 @@ class Prover:
         if name in TOTAL_LENGTHS and all(is_text(p.type) for p in sides):
             return "BIGINT"
         types = [p.type for p in sides]
+        if name in FLOATING and "DOUBLE" in types and all(widens(t, "DOUBLE") and not is_text(t) for t in types):
+            return "DOUBLE"
         if name in TOTAL_CALENDAR and len(types) == 1 and types[0] in ("DATE", "TIMESTAMP"):
             return "BIGINT"
         if name in ("date_part", "datepart") and len(types) == 2 and types[1] in ("DATE", "TIMESTAMP"):
@@ -286,6 +291,21 @@ class Prover:
                 return f"DECIMAL(38,{shape[1]})"
             return "DOUBLE" if inner.type in FLOATS else ("HUGEINT" if is_integer(inner.type) else "")
         return ""
+
+
+def _has_one_row(select: Node) -> bool:
+    """Whether a SELECT with one item has at most one row: it aggregates everything, or a LIMIT says so."""
+    ones = [m.get("limit") for m in select.get("modifiers", ()) if m.get("type") == "LIMIT_MODIFIER"]
+    if any(n and n.get("class") == "CONSTANT" and n["value"].get("value") in (0, 1) for n in ones):
+        return True
+    grouped = select.get("group_expressions") or select.get("group_sets") or not select.get("select_list")
+    return not grouped and _aggregates(select["select_list"][0])
+
+
+def _aggregates(node: Node) -> bool:
+    if node["class"] == "FUNCTION" and fold(node["function_name"]) in functions.AGGREGATES:
+        return True
+    return node["class"] != "WINDOW" and any(map(_aggregates, children(node)))
 
 
 def columns_of(tables: Iterable[Table]) -> dict[str, list[str]]:

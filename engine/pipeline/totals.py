@@ -26,6 +26,8 @@ TOTAL_TEXT: dict[str, tuple[str, ...]] = {
 }
 TOTAL_TESTS = frozenset({"~~", "!~~", "~~*", "!~~*", "contains", "starts_with", "prefix", "suffix", "ends_with", "^@"})
 TOTAL_LENGTHS = frozenset({"length", "len", "strlen", "char_length", "character_length"})
+FLOATING = frozenset({"+", "-", "*", "/"})
+"""Arithmetic that ends in infinity, not in an error, where one side is a DOUBLE and the other a number."""
 TOTAL_CALENDAR = frozenset({"year", "month", "day", "quarter", "dayofweek", "dayofyear", "isodow"})
 CALENDAR_PARTS = frozenset({"year", "month", "day", "quarter", "dow", "doy", "isodow", "decade", "century"})
 DICTIONARY_SAFE = (
