@@ -12,6 +12,7 @@ import socket
 import ssl
 import uuid
 from collections import Counter
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from engine import refusals
@@ -29,6 +30,17 @@ from governance.rulebook import Rulebook
 
 _LOG = logging.getLogger("hatidata.node")
 _BACKLOG = 1024
+_ACCEPTED_A_TURN = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Arrival:
+    """A connection that has come in; `source` is the peer's address."""
+
+    client: socket.socket
+    source: str
+    begun: bool = False
+    half_open: bool = True
 
 
 class Server:
@@ -127,16 +139,50 @@ class Server:
                 _LOG.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "unknown"))
                 await asyncio.sleep(0.1)
                 continue
-            source = str(address[0])
-            limits = self._desk.limits
-            if self._half_open_count >= limits.half_open_max or (
-                self._half_open[source] >= limits.half_open_per_source_max and not self._trusted(source)
-            ):
-                self._drop_oldest(source)
-            task = asyncio.create_task(self._serve(client, source))
-            self._opening[task] = source
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._admit(client, str(address[0]))
+            for _ in range(_ACCEPTED_A_TURN):  # a crowd must not keep an honest client waiting in the kernel's queue
+                try:
+                    client, address = listener.accept()
+                except OSError:
+                    break
+                client.setblocking(False)
+                self._admit(client, str(address[0]))
+
+    def _admit(self, client: socket.socket, source: str) -> None:
+        """Serve one more connection, in the place of another when there are too many."""
+        limits = self._desk.limits
+        if self._half_open_count >= limits.half_open_max or (
+            self._half_open[source] >= limits.half_open_per_source_max and not self._trusted(source)
+        ):
+            self._drop_oldest(source)
+        arrival = _Arrival(client, source)
+        self._half_open[source] += 1
+        self._half_open_count += 1
+        self._desk.metrics.half_open.set(self._half_open_count)
+        task = asyncio.create_task(self._serve(arrival))
+        self._opening[task] = source
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._left(task, arrival))
+
+    def _left(self, task: asyncio.Task[None], arrival: _Arrival) -> None:
+        """A connection is over; one that was dropped before its first step is closed here."""
+        self._tasks.discard(task)
+        self._opened(task, arrival)
+        if not arrival.begun:
+            arrival.client.close()
+
+    def _opened(self, task: asyncio.Task[None] | None, arrival: _Arrival) -> None:
+        """It is not half open any more."""
+        if not arrival.half_open:
+            return
+        arrival.half_open = False
+        self._opening.pop(task, None)
+        self._queueing.pop(task, None)
+        self._half_open_count -= 1
+        self._half_open[arrival.source] -= 1
+        if not self._half_open[arrival.source]:
+            del self._half_open[arrival.source]
+        self._desk.metrics.half_open.set(self._half_open_count)
 
     def _drop_oldest(self, source: str) -> None:
         """Make room: whoever waited longest without authenticating goes, of this source when it is the one too many.
@@ -156,26 +202,10 @@ class Server:
     def _trusted(self, source: str) -> bool:
         return any(ip_address(source) in network for network in self._proxy_from)
 
-    async def _serve(self, client: socket.socket, peer: str) -> None:
+    async def _serve(self, arrival: _Arrival) -> None:
         """One connection, from its first byte to its end."""
-        self._half_open[peer] += 1
-        self._half_open_count += 1
-        self._desk.metrics.half_open.set(self._half_open_count)
-        half_open = True
-        me = asyncio.current_task()
-
-        def opened() -> None:
-            nonlocal half_open
-            if half_open:
-                half_open = False
-                self._opening.pop(me, None)
-                self._queueing.pop(me, None)
-                self._half_open_count -= 1
-                self._half_open[peer] -= 1
-                if not self._half_open[peer]:
-                    del self._half_open[peer]
-                self._desk.metrics.half_open.set(self._half_open_count)
-
+        arrival.begun = True
+        client, peer = arrival.client, arrival.source
         channel: Channel | None = None
         try:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -183,7 +213,7 @@ class Server:
             channel, source = await self._secure(client, peer)
             session = Session(self._desk, channel, source)
             if await self._greet(session):
-                opened()
+                self._opened(asyncio.current_task(), arrival)
                 await self._converse(session)
         except TurnedAway as refused:
             self._desk.metrics.refused_connections.labels(refused.code).inc()
@@ -193,7 +223,6 @@ class Server:
             code = "tls_handshake" if isinstance(error, ssl.SSLError) else "connection_lost"
             self._desk.metrics.refused_connections.labels(code).inc()
         finally:
-            opened()
             if channel is not None:
                 channel.close()
             else:
