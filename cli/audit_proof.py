@@ -15,7 +15,14 @@ from cli.exits import REFUSED
 from cli.options import JsonOption
 from governance.audit_proof import Report
 from governance.errors import InvalidRequest, Refusal
-from local.audit_verify import PUBLIC_KEY_FILE, public_key, seal_finished_days, signing_key, verify
+from local.audit_verify import (
+    PUBLIC_KEY_FILE,
+    newest_manifest,
+    public_key,
+    seal_finished_days,
+    signing_key,
+    verify,
+)
 from local.clock import SystemClock
 from local.home import Home
 
@@ -39,19 +46,24 @@ def verify_audit(
     home: _Home = None,
     path: _Path = None,
     key: _Key = None,
+    last_manifest: Annotated[
+        str, typer.Option("--last-manifest", help="SHA-256 of a manifest seen before: it must be there still.")
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """Prove that the query audit is complete, unmodified and in order; exits 1 and names what is not."""
-    spool = None
+    spool = memory = None
     if path is None:
         if home is None:
             raise InvalidRequest("Which audit?", advice="Give --home DIR, or --path DIR and --key FILE.")
         opened = Home.open(home)
-        path, spool = opened.audit_path, opened.node_path / "spool"
+        path, spool, memory = opened.audit_path, opened.node_path / "spool", _key_folder(opened)
         own = _key_folder(opened) / PUBLIC_KEY_FILE
         key = key or (own if own.exists() else None)
     try:
-        report = verify(path, first, last, public_key(key) if key is not None else None, spool)
+        checks = public_key(key) if key is not None else None
+        report = verify(path, first, last, checks, spool, memory, last_manifest.lower())
+        newest = newest_manifest(path)
     except OSError as error:
         raise InvalidRequest(f"The audit cannot be read: {error.strerror}.") from None
     if json:
@@ -63,11 +75,14 @@ def verify_audit(
                 "manifests": report.manifests,
                 "unsealed_objects": report.unsealed_objects,
                 "signed": report.signed,
+                "last_manifest": {"day": newest.day, "sha256": newest.digest} if newest else None,
                 "faults": [{"kind": f.kind, "name": f.name, "detail": f.detail} for f in report.faults],
             }
         )
     else:
         _tell(report)
+        if newest is not None:
+            print(f"The last manifest is {newest.day}, {newest.digest}: keep it with someone else (--last-manifest).")
     if not report.sound:
         sys.exit(REFUSED)
 
@@ -90,7 +105,7 @@ def seal_audit(home: Annotated[Path, typer.Option("--home", envvar="HATIDATA_HOM
     """Make and sign the manifest of every finished day that has none; a running home does so by itself."""
     opened = Home.open(home)
     try:
-        days = seal_finished_days(opened.audit_path, signing_key(_key_folder(opened)), SystemClock())
+        days = _seal(opened)
     except OSError as error:
         raise InvalidRequest(f"The audit cannot be sealed: {error.strerror}.") from None
     except ValueError:
@@ -111,8 +126,9 @@ async def seal_each_day(home: Home) -> None:
         await asyncio.sleep(SEAL_EVERY_S)
 
 
-def _seal(home: Home) -> None:
-    seal_finished_days(home.audit_path, signing_key(_key_folder(home)), SystemClock())
+def _seal(home: Home) -> list[str]:
+    folder = _key_folder(home)
+    return seal_finished_days(home.audit_path, signing_key(folder), SystemClock(), folder)
 
 
 def _key_folder(home: Home) -> Path:

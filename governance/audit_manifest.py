@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from governance.audit_chain import Extent, Fault
 
@@ -47,6 +48,10 @@ def parse_object_name(name: str) -> ObjectName | None:
     if match is None:
         return None
     day = f"{match['year']}-{match['month']}-{match['day']}"
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return None
     return ObjectName(name, day, match["chain"], int(match["batch"]), match["digest"])
 
 

@@ -70,17 +70,25 @@ LATE_DAYS = 60
 months hold and not seven years, and nothing that lies in an archive."""
 
 
-def seal_finished_days(store: AuditStore, sign: Callable[[bytes], bytes], now: datetime) -> list[str]:
+SIGNATURES_MAX = 9
+"""Of one day: a signature whose manifest was never laid down stands in the way of none."""
+
+
+def seal_finished_days(store: AuditStore, sign: Callable[[bytes], bytes], now: datetime, holds: Verify) -> list[str]:
     """Make and sign the manifest of every finished day that has none; the days sealed now.
 
     The first sealed day is that of the first object. A day is finished an hour after it ends (UTC), which leaves
-    time for what was made before midnight to arrive; what is later still stands in the next manifest.
+    time for what was made before midnight to arrive; what is later still stands in the next manifest. Manifests that
+    somebody else laid at the end, whose signature does not hold, are passed over; `verify` names them.
 
     Raises:
         OSError: the store cannot be read or written.
-        ValueError: the last manifest is damaged; `verify` names it. A damaged object is listed as it is.
+        ValueError: the last manifest is damaged, or another one stands where one is to be laid; `verify` names it. A
+            damaged object is listed as it is.
     """
     written = [name for name in store.names("manifests/") if name.endswith(".json")]
+    while written and not _signed(store, written[-1], store.get(written[-1]), holds):
+        written.pop()
     before = store.get(written[-1]) if written else None
     if before is not None:
         sealed_to = date.fromisoformat(audit_manifest.decode(before).day)
@@ -101,11 +109,36 @@ def seal_finished_days(store: AuditStore, sign: Callable[[bytes], bytes], now: d
         manifest = audit_manifest.next_manifest(text, [_entry(store, name) for name in due], before)
         before = audit_manifest.encode(manifest)
         # The signature goes first: a manifest without one would stand forever.
-        store.put_new(f"manifests/{text}.sig", sign(before))
-        store.put_new(f"manifests/{text}.json", before)
+        _lay_signature(store, text, before, sign, holds)
+        if not store.put_new(f"manifests/{text}.json", before) and store.get(f"manifests/{text}.json") != before:
+            raise ValueError("another manifest stands where one is to be laid")
         sealed.append(text)
         day += timedelta(days=1)
     return sealed
+
+
+def _lay_signature(store: AuditStore, day: str, manifest: bytes, sign: Callable[[bytes], bytes], holds: Verify) -> None:
+    """Under the first name that is free, unless one that holds is there."""
+    signature = sign(manifest)
+    for name in _signature_names(day):
+        if store.put_new(name, signature) or holds(manifest, store.get(name)):
+            return
+    raise ValueError("too many signatures of others stand where one is to be laid")
+
+
+def _signature_names(day: str) -> list[str]:
+    return [f"manifests/{day}.sig", *(f"manifests/{day}.{number}.sig" for number in range(2, SIGNATURES_MAX + 1))]
+
+
+def _signed(store: AuditStore, name: str, manifest: bytes, holds: Verify) -> bool:
+    """Whether a signature of the manifest holds. Raises FileNotFoundError never."""
+    for signature in _signature_names(name.removeprefix("manifests/").removesuffix(".json")):
+        try:
+            if holds(manifest, store.get(signature)):
+                return True
+        except FileNotFoundError:
+            break
+    return False
 
 
 def _entry(store: AuditStore, name: ObjectName) -> Entry:
@@ -206,12 +239,12 @@ def verify_records(store: AuditStore) -> list[Fault]:
 def _signatures(store: AuditStore, written: list[tuple[str, bytes]], holds: Verify) -> list[Fault]:
     faults: list[Fault] = []
     for name, data in written:
-        try:
-            signature = store.get(name.removesuffix(".json") + ".sig")
-        except FileNotFoundError:
-            faults.append(Fault("unsigned_manifest", name, "has no signature"))
-            continue
-        if not holds(data, signature):
+        if not _signed(store, name, data, holds):
+            try:
+                store.get(name.removesuffix(".json") + ".sig")
+            except FileNotFoundError:
+                faults.append(Fault("unsigned_manifest", name, "has no signature"))
+                continue
             faults.append(Fault("bad_signature", name, "the signature is not this key's over these bytes"))
     return faults
 

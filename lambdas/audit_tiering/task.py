@@ -14,6 +14,7 @@ from governance.audit_proof import seal_finished_days
 from governance.audit_shelf import AuditShelf, ShelfItem
 from governance.node_ports import Alarms
 from governance.ports import AuditStore, Clock, Signer
+from governance.signatures import verifier
 from lambdas.audit_tiering.progress import DEVIATIONS_MAX, Part, encode, last_part
 from lambdas.audit_tiering.settings import AuditTieringSettings
 
@@ -60,7 +61,9 @@ class AuditTiering:
             OSError, StoreUnavailable: the store or the key do not answer; the clock comes again.
             ValueError: the last manifest, or a report, is damaged: somebody must look.
         """
-        summary = Summary(seal_finished_days(self.store, self.signer.sign, self.clock.now()))
+        summary = Summary(
+            seal_finished_days(self.store, self.signer.sign, self.clock.now(), verifier(self.signer.public_key()))
+        )
         today = self.clock.now().date()
         before = last_part(self.store, today.isoformat())
         if before is not None and before.done:

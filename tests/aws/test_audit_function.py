@@ -18,6 +18,7 @@ from aws.signing_key import KmsSigner
 from governance.audit_proof import seal_finished_days
 from governance.audit_shelf import ShelfItem
 from governance.ports import QueryAuditFilters
+from governance.signatures import verifier
 from lambdas.audit_search import handler as door
 from tests.support.audit_bucket import BEGIN, BUCKET, DAYS, EACH, at, audit_bucket, fill_home
 
@@ -99,7 +100,8 @@ def test_w5_9_what_lies_in_glacier_is_named_with_the_way_to_restore_it(
 
 
 def test_the_function_proves_what_it_holds_and_names_what_was_changed(s3: Any, bucket: AuditBucket, key: str) -> None:
-    seal_finished_days(bucket, KmsSigner(boto3.client("kms"), key).sign, BEGIN + timedelta(days=DAYS + 1))
+    signer = KmsSigner(boto3.client("kms"), key)
+    seal_finished_days(bucket, signer.sign, BEGIN + timedelta(days=DAYS + 1), verifier(signer.public_key()))
     proved = invoke(hatidata="verify")
     assert (proved["sound"], proved["signed"], proved["faults"]) == (True, True, [])
     assert proved["records"] == DAYS * EACH

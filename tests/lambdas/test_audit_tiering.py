@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from governance.audit_plan import AuditPlan, Deviation, deviations, tier_deviati
 from governance.audit_proof import seal_finished_days
 from governance.audit_shelf import Restore, ShelfFacts, ShelfItem, Speed, Tier
 from governance.errors import InvalidRequest, StoreUnavailable
+from governance.signatures import verifier
 from lambdas.audit_tiering.handler import handler
 from lambdas.audit_tiering.progress import decode, last_part
 from lambdas.audit_tiering.settings import AuditTieringSettings
@@ -101,7 +103,7 @@ class Shelf:
         return self.key.sign(data)
 
     def public_key(self) -> bytes:
-        return b""
+        return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def alarm(self, subject: str, facts: Mapping[str, str]) -> None:
         if self.deaf:
@@ -346,12 +348,12 @@ def test_w5_10_a_day_is_sealed_without_reading_what_lies_in_the_archive() -> Non
         return name
 
     lay(NOW - timedelta(days=200), 1)
-    assert len(seal_finished_days(shelf, shelf.sign, NOW)) == 200
+    assert len(seal_finished_days(shelf, shelf.sign, NOW, verifier(shelf.public_key()))) == 200
     late, too_late = lay(NOW - timedelta(days=30), 2), lay(NOW - timedelta(days=100), 3)
     read: list[str] = []
     honest = shelf.get
     shelf.get = lambda name: (read.append(name), honest(name))[1]  # type: ignore[method-assign]
-    (sealed,) = seal_finished_days(shelf, shelf.sign, NOW + timedelta(days=1))
+    (sealed,) = seal_finished_days(shelf, shelf.sign, NOW + timedelta(days=1), verifier(shelf.public_key()))
     listed = [entry.name for entry in manifest_of(shelf.data[f"manifests/{sealed}.json"]).entries]
     assert listed == [late], "older ones are for `verify` to name"
     assert too_late not in read

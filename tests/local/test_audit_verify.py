@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.audit import QueryAudit
 from governance.audit_proof import Report
-from governance.errors import InvalidRequest
+from governance.audit_record import line_digest
+from governance.errors import Conflict, InvalidRequest
 from local.audit_files import AuditFiles
-from local.audit_verify import public_key, seal_finished_days, signing_key, verify
+from local.audit_verify import public_key, seal_finished_days, signing_key, verify, verify_records
 from tests.engine.audit.records import SteppedClock, event, intent, outcome, settings
 
 FIRST = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -52,10 +55,9 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     asyncio.run(_fill(home))
     (home / "keys").mkdir()
-    sealed = seal_finished_days(
-        home / "audit", signing_key(home / "keys"), FixedClock(FIRST + timedelta(days=3, hours=12))
-    )
+    sealed = _seal(home, 3)
     assert sealed == ["2026-11-20", "2026-11-21", "2026-11-22"]
+    assert _seal(home, 3) == []
     return home
 
 
@@ -66,8 +68,16 @@ def home(pristine: Path, tmp_path: Path) -> Path:
     return copy
 
 
+def _seal(home: Path, days: int, key: Ed25519PrivateKey | None = None) -> list[str]:
+    """As the home does, or somebody with another key and no memory, so many days and a half after the first."""
+    clock = FixedClock(FIRST + timedelta(days=days, hours=12))
+    own = signing_key(home / "keys")
+    return seal_finished_days(home / "audit", key or own, clock, None if key else home / "keys")
+
+
 def _verify(home: Path, first: str = "", last: str = "") -> Report:
-    return verify(home / "audit", first, last, public_key(home / "keys" / "audit-signing.pub"), home / "spool")
+    key = public_key(home / "keys" / "audit-signing.pub")
+    return verify(home / "audit", first, last, key, home / "spool", home / "keys")
 
 
 def _kinds(home: Path) -> set[str]:
@@ -187,8 +197,88 @@ def test_a_forger_without_the_key_is_named_though_he_rewrites_object_and_manifes
     _rewrite(path, CHANGES["changed"][0])
     folder = home / "audit" / "manifests"
     shutil.rmtree(folder)
-    seal_finished_days(home / "audit", Ed25519PrivateKey.generate(), FixedClock(FIRST + timedelta(days=3, hours=12)))
+    _seal(home, 3, Ed25519PrivateKey.generate())
     assert "bad_signature" in _kinds(home)
+
+
+def _rechained(home: Path, first: int) -> None:
+    """A clever forger without the key: changes a record, and mends chain, digests and names from there on."""
+    objects = _objects(home)
+    head = ""
+    for number, path in enumerate(objects):
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        if number < first:
+            head = line_digest(lines[-1])
+            continue
+        made = []
+        for line in lines:
+            record = json.loads(line)
+            if number == first and not made:
+                record["sql"] = "SELECT 'forged'"
+            record["chain_prev"] = head or record["chain_prev"]
+            made.append(json.dumps(record, separators=(",", ":")).encode())
+            head = line_digest(made[-1])
+        data = gzip.compress(b"".join(line + b"\n" for line in made), mtime=0)
+        stem = path.name.rsplit("-", 1)[0]
+        path.unlink()
+        path.with_name(f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.jsonl.gz").write_bytes(data)
+
+
+def test_a_home_never_signs_in_place_of_what_it_signed(home: Path) -> None:
+    _rechained(home, 2)
+    assert verify_records(home / "audit") == [], "the chain itself was mended well"
+    seen = hashlib.sha256((home / "audit" / "manifests" / "2026-11-22.json").read_bytes()).hexdigest()
+    for day in ("2026-11-21", "2026-11-22"):
+        for path in (home / "audit" / "manifests").glob(f"{day}*"):
+            path.unlink()
+    with pytest.raises(Conflict, match="2026-11-22"):
+        _seal(home, 4)
+    assert sorted(path.name for path in (home / "audit" / "manifests").glob("*.json")) == ["2026-11-20.json"]
+    assert "missing_manifest" in _kinds(home)
+    # An auditor with a copy and no memory of the home's knows the digest he wrote down.
+    key = public_key(home / "keys" / "audit-signing.pub")
+    assert verify(home / "audit", key=key).sound, "a folder alone cannot tell that its end was taken back"
+    assert {fault.kind for fault in verify(home / "audit", key=key, last_manifest=seen).faults} == {"missing_manifest"}
+
+
+def test_manifests_of_others_at_the_end_neither_stop_nor_lead_the_sealing(home: Path) -> None:
+    stranger = Ed25519PrivateKey.generate()
+    folder = home / "audit" / "manifests"
+    far = json.dumps({"version": 1, "day": "2099-01-01", "number": 4, "previous": "0" * 64, "objects": []}).encode()
+    (folder / "2099-01-01.json").write_bytes(far)
+    (folder / "2099-01-01.sig").write_bytes(stranger.sign(far))
+    (folder / "2026-11-23.sig").write_bytes(stranger.sign(b"in the way"))
+    assert _seal(home, 4) == ["2026-11-23"]
+    assert {"bad_signature"} <= _kinds(home)
+    (folder / "2099-01-01.json").unlink()
+    assert _verify(home).faults == (), "a signature beside another's is found"
+    (folder / "2026-11-24.json").write_bytes(b"{}")
+    with pytest.raises(ValueError, match="another manifest"):
+        _seal(home, 5)
+
+
+def test_a_signature_without_its_manifest_is_no_hindrance(home: Path) -> None:
+    folder = home / "audit" / "manifests"
+    (folder / "2026-11-23.sig").write_bytes(signing_key(home / "keys").sign(b"made before a late object came"))
+    assert _seal(home, 4) == ["2026-11-23"]
+    assert _verify(home).faults == ()
+
+
+@pytest.mark.parametrize("harm", [b"{}", b"[]", b'{"day": 1, "digest": 2}', b"no json"])
+def test_a_damaged_memory_is_named_and_signs_nothing(home: Path, harm: bytes) -> None:
+    (home / "keys" / "audit-sealed.json").write_bytes(harm)
+    with pytest.raises(ValueError, match=r"remembered|Expecting"):
+        _seal(home, 4)
+    assert "altered_manifest" in _kinds(home)
+
+
+def test_a_day_that_is_none_is_the_name_of_no_object(home: Path) -> None:
+    path = _objects(home)[0]
+    folder = home / "audit" / "queries" / "2026" / "13" / "45"
+    folder.mkdir(parents=True)
+    shutil.copyfile(path, folder / path.name)
+    assert _seal(home, 4) == ["2026-11-23"]
+    assert _kinds(home) == {"foreign_object"}
 
 
 def test_a_late_object_is_listed_by_the_next_manifest(home: Path) -> None:
@@ -203,7 +293,7 @@ def test_a_late_object_is_listed_by_the_next_manifest(home: Path) -> None:
 
     asyncio.run(late())
     assert _kinds(home) == {"unlisted_object"}
-    seal_finished_days(home / "audit", signing_key(home / "keys"), FixedClock(FIRST + timedelta(days=4, hours=12)))
+    assert _seal(home, 4) == ["2026-11-23"]
     assert _verify(home).faults == ()
 
 
