@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from engine.catalog.emulation import fixed_texts
 from engine.catalog.emulation.names import Names, NameUnknown, quote_identifier, split_name
+from engine.catalog.emulation.text_functions import REPEATED_CHARS_MAX
 from engine.executor import catalog_json as json
 from engine.executor import catalog_texts as texts
 
@@ -34,6 +37,12 @@ def _sleep(seconds: float | None) -> str | None:
 
 
 _MACRO_TEXT = f"""
+hd_repeat(x, n) AS CASE WHEN length(x) * n > {REPEATED_CHARS_MAX} THEN error('HD22023')
+    ELSE repeat(x, greatest(n, 0)) END;
+hd_lpad(x, n, f) AS CASE WHEN n > {REPEATED_CHARS_MAX} THEN error('HD22023') WHEN f = '' THEN left(x, greatest(n, 0))
+    ELSE lpad(x, greatest(n, 0), f) END;
+hd_rpad(x, n, f) AS CASE WHEN n > {REPEATED_CHARS_MAX} THEN error('HD22023') WHEN f = '' THEN left(x, greatest(n, 0))
+    ELSE rpad(x, greatest(n, 0), f) END;
 hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || '''';
 hd_float_out(x) AS CASE WHEN ends_with(CAST(x AS VARCHAR), '.0') THEN left(CAST(x AS VARCHAR), -2)
     ELSE CAST(x AS VARCHAR) END;
@@ -94,8 +103,21 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
     yield "hd_pg_type_is_visible", lambda oid, schema: names().type_visible(oid, schema), (number, text), "BOOLEAN"
     yield "hd_pg_get_userbyid", lambda oid: names().user_by_id(oid), (number,), text
     yield "hd_pg_get_viewdef", lambda oid, _: names().view_text(oid), (number, "BOOLEAN"), text
-    yield "hd_pg_get_function_result", lambda oid: names().result_text(oid), (number,), text
-    yield "hd_pg_get_function_arguments", lambda oid: names().arguments_text(oid), (number,), text
+    for kind, name in (("result", "result"), ("arguments", "arguments"), ("identity", "identity_arguments")):
+        yield f"hd_pg_get_function_{name}", partial(fixed_texts.function_text, kind), (number,), text
+    for kind in ("relation", "schema", "type"):
+        yield f"hd_{kind}_known", _known(names, kind), (number,), "BOOLEAN"
+    yield "hd_description", fixed_texts.description, (number, text, "INTEGER"), text
+    yield "hd_constraint", fixed_texts.constraint, (number, "BOOLEAN"), text
+    yield "hd_index", fixed_texts.index, (number, "INTEGER", "BOOLEAN"), text
+    yield "hd_oidvectortypes", lambda kinds: _type_list(names(), kinds), ("BIGINT[]",), text
+    yield "hd_encode", texts.encode, ("BLOB", text), text
+    yield "hd_decode", texts.decode, (text, text), "BLOB"
+    yield "hd_size_bytes", texts.size_bytes, (text,), number
+    yield "hd_bits", texts.bits, (text, text, text), text
+    yield "hd_to_bits", texts.to_bits, (number, "INTEGER"), text
+    yield "hd_from_bits", texts.from_bits, (text,), number
+    yield "hd_initcap", texts.initcap, (text,), text
     yield "hd_pg_table_is_visible", lambda oid, schema: names().visible(oid, schema), (number, text), "BOOLEAN"
     yield "hd_quote_ident", _strictly(quote_identifier), (text,), text
     yield (
@@ -138,6 +160,16 @@ def _acl(names: Names, entries: list[str | None] | None) -> list[dict[str, Any]]
         ids = [0 if name == "" else names.role_oid(name) for name in (grantor, grantee)]
         found.append({"f1": ids[0], "f2": ids[1], "f3": privilege, "f4": grantable})
     return found
+
+
+def _known(names: Callable[[], Names], kind: str) -> Callable[[int | None], bool]:
+    """Whether an object of a kind is there, by its number."""
+    return lambda oid: names().known(kind, oid)
+
+
+def _type_list(names: Names, kinds: list[int] | None) -> str | None:
+    """`oidvectortypes`."""
+    return None if kinds is None else ", ".join(names.format_type(kind, None) or "" for kind in kinds)
 
 
 def _no_operator(text: str) -> int:

@@ -21,7 +21,7 @@ from engine.catalog.emulation import information_schema, types
 from engine.catalog.emulation.image import CatalogImage, build
 from engine.catalog.emulation.names import Names
 from engine.catalog.emulation.rows import Row, rows
-from engine.catalog.emulation.sources import KEYWORD_COLUMNS, SCHEMA_PREFIX
+from engine.catalog.emulation.sources import FUNCTION_COLUMNS, SCHEMA_PREFIX
 from engine.catalog.emulation.statement import CatalogColumn
 from engine.catalog.emulation.values import identifier
 from engine.encoder.types import ResultColumn
@@ -193,7 +193,7 @@ class CatalogInstance:
 
     def _fill(self, schema: str, name: str) -> None:
         relation = types.relations().get((schema, name))
-        shape = [(n, k) for n, k in KEYWORD_COLUMNS] if relation is None else [(n, k) for n, k, _ in relation.columns]
+        shape = list(FUNCTION_COLUMNS[name]) if relation is None else [(n, k) for n, k, _ in relation.columns]
         target = f"{SCHEMA_PREFIX}{schema}.{identifier(name)}"
         found: list[Row] = list(rows(schema, name, self._image))
         if not found:

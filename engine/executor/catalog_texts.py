@@ -5,6 +5,7 @@ Patterns are RE2's: linear in time whatever a client writes. What RE2 does not k
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from datetime import datetime
@@ -242,3 +243,90 @@ def _worded(moment: datetime, word: str, *, filled: bool) -> str:
     if word.capitalize() in ("Month", "Day"):
         return shown.ljust(9) if filled else shown
     return shown if filled else shown.lstrip("0") or "0"
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def encode(data: bytes | None, form: str | None) -> str | None:
+    """`encode`: hex, base64 or escape."""
+    if data is None or form is None:
+        return None
+    match form.lower():
+        case "hex":
+            return data.hex()
+        case "base64":
+            return base64.b64encode(data).decode()
+        case "escape":
+            return "".join("\\\\" if c == 0x5C else chr(c) if 0 < c < 0x80 else f"\\{c:03o}" for c in data)
+    raise NameUnknown("22023")
+
+
+def decode(text: str | None, form: str | None) -> bytes | None:
+    """`decode`: hex or base64."""
+    if text is None or form is None:
+        return None
+    try:
+        match form.lower():
+            case "hex":
+                return bytes.fromhex(text)
+            case "base64":
+                return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        pass
+    raise NameUnknown("22023")
+
+
+def size_bytes(text: str | None) -> int | None:
+    """`pg_size_bytes`."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(-?\d{1,15}(?:\.\d{1,9})?)\s*(bytes|b|kb|mb|gb|tb|pb)?\s*", text.lower())
+    if match is None:
+        raise NameUnknown("22023")
+    unit = ("b", "kb", "mb", "gb", "tb", "pb").index((match.group(2) or "b").replace("bytes", "b"))
+    return int(float(match.group(1)) * 1024**unit)
+
+
+def initcap(text: str | None) -> str | None:
+    """`initcap`: letters after anything that is neither letter nor digit in upper case."""
+    if text is None:
+        return None
+    return re.sub(r"[^\W_]+", lambda word: word.group()[0].upper() + word.group()[1:].lower(), text)
+
+
+# ---------------------------------------------------------------- bits
+
+
+def to_bits(number: int | None, length: int | None) -> str | None:
+    """A whole number as `bit(length)`: its lowest bits."""
+    if number is None or length is None:
+        return None
+    if not 1 <= length <= 64:
+        raise NameUnknown("22023")
+    return f"{number & ((1 << length) - 1):0{length}b}"
+
+
+def from_bits(text: str | None) -> int | None:
+    """A bit string as a number, the highest of 64 bits being its sign."""
+    if text is None:
+        return None
+    if len(text) > 64 or not set(text) <= {"0", "1"}:
+        raise NameUnknown("22023")
+    number = int(text or "0", 2)
+    return number - (1 << 64) if number >> 63 else number
+
+
+def bits(operator: str | None, left: str | None, right: str | None) -> str | None:
+    """`&`, `|` and `#` of bit strings of one length."""
+    if operator is None or left is None or right is None:
+        return None
+    if len(left) != len(right) or not set(left + right) <= {"0", "1"}:
+        raise NameUnknown("22023")
+    pairs = zip(left, right, strict=True)
+    match operator:
+        case "&":
+            return "".join("1" if a == b == "1" else "0" for a, b in pairs)
+        case "|":
+            return "".join("1" if "1" in (a, b) else "0" for a, b in pairs)
+    return "".join("1" if a != b else "0" for a, b in pairs)

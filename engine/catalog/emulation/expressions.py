@@ -13,15 +13,18 @@ from engine.catalog.emulation import (
     array_functions,
     date_functions,
     json_functions,
-    scalar_functions,
+    privilege_functions,
     session_functions,
     set_functions,
+    system_functions,
+    text_functions,
     value_functions,
 )
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.coercions import common_type
-from engine.catalog.emulation.functions import FUNCTIONS
+from engine.catalog.emulation.functions import FUNCTIONS, UnknownCall
 from engine.catalog.emulation.operators import OperatorTranslator
+from engine.catalog.emulation.rows import static
 from engine.catalog.emulation.tree import (
     ArrayList,
     ArrayQuery,
@@ -62,9 +65,11 @@ _ENTERED = (
     array_functions,
     date_functions,
     json_functions,
-    scalar_functions,
+    privilege_functions,
     session_functions,
     set_functions,
+    system_functions,
+    text_functions,
     value_functions,
 )
 """Modules whose functions `FUNCTIONS` holds."""
@@ -191,7 +196,7 @@ class ExpressionTranslator(OperatorTranslator):
         if node.kind == "null":
             return Value("", t.UNKNOWN, null=True)
         if node.kind == "boolean":
-            return Value(node.text.upper(), t.BOOL, label="bool")
+            return Value(node.text.upper(), t.BOOL)
         if node.kind == "integer":
             number = int(node.text) if len(node.text) < 40 else 1 << 80
             if -(1 << 31) <= number < 1 << 31:
@@ -232,7 +237,11 @@ class ExpressionTranslator(OperatorTranslator):
         label = value.label if value.firm else t.types()[oid].name if oid in t.types() else "?column?"
         if isinstance(node.value, ArrayList) and not node.value.items:
             value = Value(f"CAST([] AS {t.duck(oid)})", oid)
-        done = cast(settle(value, oid, self.parameters), oid)
+        settled = settle(value, oid, self.parameters)
+        if oid in t.BITS and settled.type in t.INTEGERS and node.type.modifiers:
+            done = Value(f"hd_to_bits({settled.sql}, {int(node.type.modifiers[0])})", oid)
+            return replace(done, modifier=int(node.type.modifiers[0]), label=label, firm=value.firm)
+        done = cast(settled, oid)
         if node.type.modifiers and oid in (t.VARCHAR, t.BPCHAR):
             done = replace(
                 done, sql=f"left({done.sql}, {int(node.type.modifiers[0])})", modifier=int(node.type.modifiers[0]) + 4
@@ -352,13 +361,29 @@ class ExpressionTranslator(OperatorTranslator):
 
     def _call(self, node: Call, scope: Scope) -> Value:
         name = node.name
-        if len(name) > 2 or (len(name) == 2 and name[0] not in ("pg_catalog", "information_schema")):
-            raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
-        function = FUNCTIONS.get(name[-1])
+        ours = len(name) == 1 or (len(name) == 2 and name[0] in ("pg_catalog", "information_schema"))
+        function = FUNCTIONS.get(name[-1]) if ours else None
         if function is None or (len(name) == 2 and name[0] == "information_schema" and not name[1].startswith("_pg_")):
-            raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
-        value = function(self, node, scope)
+            if ours and len(node.arguments) == 1 and name[-1] in t.types_by_name():
+                cast_to = Cast(node.arguments[0], TypeName(("pg_catalog", name[-1])))
+                return replace(self._cast(cast_to, scope), label=name[-1], firm=True)
+            if ours and any(row["proname"] == name[-1] for row in static("pg_proc")):
+                raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
+            raise self._no_function(node, scope)
+        try:
+            value = function(self, node, scope)
+        except UnknownCall:
+            raise self._no_function(node, scope) from None
         return replace(value, label=name[-1], firm=True)
+
+    def _no_function(self, node: Call, scope: Scope) -> CatalogRefused:
+        """What PostgreSQL says when no function has this name and takes these."""
+        given = ["*"] if node.star else [self.translate(argument, scope).type_name for argument in node.arguments]
+        shown = ".".join(named(part)[1:-1] for part in node.name)
+        return CatalogRefused(
+            "42883", f"function {shown}({', '.join(given)}) does not exist", position=node.position + 1,
+            advice="No function matches the given name and argument types. You might need to add explicit type casts.",
+        )  # fmt: skip
 
 
 def sort_text(sql: str, item: Sort) -> str:

@@ -81,11 +81,16 @@ Handler = Callable[[Builder, Call, "Scope"], Value]
 FUNCTIONS: dict[str, Handler] = {}
 
 
-def unknown_call(node: Call) -> CatalogRefused:
-    """No function of that name takes these arguments (42883)."""
-    return CatalogRefused(
-        "42883", "A function in the catalog query does not take these arguments.", position=node.position + 1
-    )
+class UnknownCall(CatalogRefused):
+    """No function of that name takes these arguments (42883); who knows their types says which."""
+
+    def __init__(self, position: int | None = None) -> None:
+        super().__init__("42883", "A function in the catalog query does not take these arguments.", position=position)
+
+
+def unknown_call(node: Call) -> UnknownCall:
+    """No function of that name takes these arguments."""
+    return UnknownCall(node.position + 1)
 
 
 def plain_call(node: Call) -> None:
@@ -116,7 +121,7 @@ def argument(builder: Builder, node: Expr, scope: Scope, wanted: int) -> Value:
     arrays = t.element_of(value.type) is not None and t.element_of(wanted) is not None
     if numeric or arrays or (value.type in t.REG_TYPES and wanted == t.TEXT):
         return cast(value, wanted)
-    raise CatalogRefused("42883", "A function in the catalog query does not take these arguments.")
+    raise UnknownCall
 
 
 def register(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.aggregates import aggregate
 from engine.catalog.emulation.functions import Builder, argument, plain_call, special, unknown_call
-from engine.catalog.emulation.set_functions import Items, sets, struct_type
+from engine.catalog.emulation.set_functions import Items, SetOfRows, sets, struct_type
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import Value, as_text, field, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Value, as_text, cast, field, quoted, settle
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -160,3 +160,22 @@ def _parts(builder: Builder, node: Call, scope: Scope) -> Items:
         return Items(f"hd_json_keys({given.sql})", kind, name)
     pairs = f"CAST(hd_json_pairs({given.sql}, {shown}) AS {struct_type(t.TEXT, t.TEXT)}[])"
     return Items(pairs, t.RECORD, name, (("key", t.TEXT, -1), ("value", kind, -1)))
+
+
+def records_of(builder: Builder, node: Call, scope: Scope, fields: list[tuple[str, int]]) -> SetOfRows:
+    """`json_to_recordset(...) AS x(a text, ...)` and `json_to_record`.
+
+    Raises:
+        CatalogRefused: another function has a column definition list (42601).
+    """
+    name = node.name[-1].replace("jsonb", "json")
+    if name not in ("json_to_recordset", "json_to_record") or len(node.arguments) != 1:
+        raise CatalogRefused("42601", "a column definition list is only allowed for functions returning records")
+    given = argument(builder, node.arguments[0], scope, t.JSONB if "jsonb" in node.name[-1] else t.JSON)
+    items = f"hd_json_items({given.sql}, FALSE)" if name == "json_to_recordset" else f"[{given.sql}]"
+    columns = []
+    for label, kind in fields:
+        shown = "FALSE" if kind in (t.JSON, t.JSONB) else "TRUE"
+        text = Value(f"hd_json_path({{item}}, [{quoted(label)}], {shown})", t.TEXT)
+        columns.append((label, cast(text, kind).sql, kind))
+    return SetOfRows(items, tuple(columns))

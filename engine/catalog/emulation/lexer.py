@@ -17,13 +17,14 @@ _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PARAMETER = re.compile(r"\$(\d{1,5})")
 _DOLLAR = re.compile(r"\$([A-Za-z_\x80-\U0010ffff][A-Za-z_0-9\x80-\U0010ffff]*)?\$")
 _OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
+_CONTINUED = re.compile(r"[ \t\f\v]*[\n\r]\s*'")
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _SIMPLE_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[0-7]{1,3}|.)", re.DOTALL)
 
 
 class Token(NamedTuple):
-    """`kind`: name, quoted, string, integer, number, parameter, operator, punctuation, end."""
+    """`kind`: name, quoted, string, bits, integer, number, parameter, operator, punctuation, end."""
 
     kind: str
     text: str
@@ -71,6 +72,10 @@ def _string(text: str, at: int, escapes: bool) -> tuple[str, int]:
             pieces.append("'")
             i = end + 2
         else:
+            continued = _CONTINUED.match(text, end + 1)
+            if continued:  # 'a' and 'b' on lines of their own are one string
+                i = continued.end()
+                continue
             raw = "".join(pieces)
             return (_unescape(raw, at) if escapes else raw), end + 1
 
@@ -161,8 +166,10 @@ def _next(text: str, at: int) -> tuple[Token, int]:
     match = _NAME.match(text, at)
     if match:
         follows = text[match.end() : match.end() + 2]
-        if (follows[:1] == "'" or follows in ("&'", '&"')) and match.group() in ("b", "B", "x", "X", "u", "U"):
-            raise SyntaxRefused("Bit strings and Unicode strings are not supported here.", position=at + 1)
+        if follows[:1] == "'" and match.group() in ("b", "B", "x", "X"):
+            return _bits(text, match.end(), at)
+        if follows in ("&'", '&"') and match.group() in ("u", "U"):
+            raise SyntaxRefused("Unicode strings are not supported here.", position=at + 1)
         return Token("name", fold_name(match.group()), at), match.end()
     match = _NUMBER.match(text, at)
     if match and (c != "." or text[at + 1 : at + 2].isdigit()):
@@ -178,6 +185,18 @@ def _next(text: str, at: int) -> tuple[Token, int]:
         raise SyntaxRefused("Syntax error.", position=at + 1)
     symbol = text[at:end]
     return Token("operator", "<>" if symbol == "!=" else symbol, at), end
+
+
+def _bits(text: str, quote: int, at: int) -> tuple[Token, int]:
+    """`b'0101'` or `x'1F'`, as its bits."""
+    value, end = _string(text, quote, escapes=False)
+    if text[at] in "xX":
+        if not all(c in "0123456789abcdefABCDEF" for c in value):
+            raise SyntaxRefused("Not a bit string.", position=at + 1)
+        value = "".join(f"{int(c, 16):04b}" for c in value)
+    if not set(value) <= {"0", "1"}:
+        raise SyntaxRefused("Not a bit string.", position=at + 1)
+    return Token("bits", value, at), end
 
 
 def _dollar(text: str, at: int) -> tuple[Token, int]:

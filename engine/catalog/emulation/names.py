@@ -337,18 +337,10 @@ class Names:
         found = next((r.definition for r in self._image.relations if r.oid == oid and r.kind == "v"), "")
         return f" {found.strip().rstrip(';')};" if found else None
 
-    def result_text(self, oid: int | None) -> str | None:
-        """`pg_get_function_result`."""
-        row = self._procedures.get(oid or 0)
-        if row is None:
-            return None
-        kind = format_type(int(str(row["prorettype"])), None) or ""
-        return f"SETOF {kind}" if row["proretset"] else kind
-
-    def arguments_text(self, oid: int | None) -> str | None:
-        """`pg_get_function_arguments`, types only."""
-        row = self._procedures.get(oid or 0)
-        if row is None:
-            return None
-        kinds = row["proargtypes"]
-        return ", ".join(format_type(int(k), None) or "" for k in kinds) if isinstance(kinds, list) else ""
+    def known(self, kind: str, oid: int | None) -> bool:
+        """Whether an object of that number is there: `relation`, `schema` or `type`."""
+        if kind == "relation":
+            return oid in self._relation_names
+        if kind == "schema":
+            return oid in self._schemas.values()
+        return oid in t.types() or oid in self._row_types

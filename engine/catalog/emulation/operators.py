@@ -138,6 +138,8 @@ class OperatorTranslator(Builder):
         left, right = (cast(v, t.INT8) if v.type in t.OID_LIKE else v for v in (left, right))
         if left.type in date_functions.TIMED or right.type in date_functions.TIMED:
             return date_functions.calculate(operator, left, right)
+        if left.type in t.BITS and right.type in t.BITS and operator in "&|#":
+            return Value(f"hd_bits({quoted(operator)}, {left.sql}, {right.sql})", left.type)
         if left.type not in t.NUMBERS or right.type not in t.NUMBERS:
             raise no_operator(operator, left, right)
         kind = max(left.type, right.type, key=t.PROMOTION.index)

@@ -22,6 +22,7 @@ from engine.catalog.emulation.tree import (
     Star,
     TableRef,
     Target,
+    TypeName,
     Values,
 )
 from engine.catalog.emulation.words import NOT_AN_ALIAS
@@ -139,6 +140,14 @@ class QueryParser(ExpressionParser):
             while self.accept_mark(","):
                 rows.append(self._row())
             return Values(tuple(rows))
+        if self.accept_word("table"):
+            self.accept_word("only")
+            position = self.peek().position
+            parts = [self.identifier()]
+            while self.accept_mark("."):
+                parts.append(self.identifier(reserved=True))
+            whole = TableRef(tuple(parts), None, (), position)
+            return Select((Target(Star(), None),), (whole,), None, (), None, False, ())
         self.expect_word("select")
         return self._select()
 
@@ -296,12 +305,29 @@ class QueryParser(ExpressionParser):
         if isinstance(call, Cast) or not isinstance(call, Call):
             raise self.error()
         ordinality = self.accept_word("with", "ordinality")
-        alias, columns = self._alias()
-        return FunctionRef(call, alias, columns, ordinality)
+        alias, columns, types = self._function_alias()
+        return FunctionRef(call, alias, columns, ordinality, types)
+
+    def _function_alias(self) -> tuple[str | None, tuple[str, ...], tuple[TypeName, ...]]:
+        """An alias, which may hold a column definition list: `AS x(a text, b int)` or `AS (a text)`."""
+        named = 1 if self.is_word("as") else 0
+        opens = named if self.is_mark("(", named) and named else named + 1
+        defined = self.is_mark("(", opens) and self.peek(opens + 1).kind in ("name", "quoted")
+        if not defined or self.is_mark(",", opens + 2) or self.is_mark(")", opens + 2):
+            return *self._alias(), ()
+        self.accept_word("as")
+        alias = None if self.is_mark("(") else self.identifier()
+        self.expect_mark("(")
+        columns, types = [self.identifier()], [self.type_name()]
+        while self.accept_mark(","):
+            columns.append(self.identifier())
+            types.append(self.type_name())
+        self.expect_mark(")")
+        return alias, tuple(columns), tuple(types)
 
     def _is_derived(self) -> bool:
         """Whether the parenthesis holds a query rather than a join whose first item is one."""
-        if self.is_word("select", "with", "values", ahead=1):
+        if self.is_word("select", "with", "values", "table", ahead=1):
             return True
         return self._query_closes()
 

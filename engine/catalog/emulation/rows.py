@@ -173,7 +173,7 @@ def _roles(image: CatalogImage) -> Iterator[Row]:
     for name, oid in names.items():
         yield {
             "oid": oid, "rolname": name, "rolsuper": False, "rolinherit": True, "rolcreaterole": False,
-            "rolcreatedb": False, "rolcanlogin": name == image.user, "rolreplication": False, "rolconnlimit": -1,
+            "rolcreatedb": False, "rolcanlogin": True, "rolreplication": False, "rolconnlimit": -1,
             "rolpassword": "********", "rolbypassrls": False,
         }  # fmt: skip
 
@@ -236,6 +236,10 @@ def _keywords(_: CatalogImage) -> Iterator[Row]:
     yield from static("keywords")
 
 
+def _token_types(_: CatalogImage) -> Iterator[Row]:
+    yield from static("token_types")
+
+
 PRODUCERS: dict[tuple[str, str], Callable[[CatalogImage], Iterator[Row]]] = {
     ("pg_catalog", "pg_namespace"): _namespaces,
     ("pg_catalog", "pg_class"): _classes,
@@ -252,6 +256,7 @@ PRODUCERS: dict[tuple[str, str], Callable[[CatalogImage], Iterator[Row]]] = {
     ("pg_catalog", "pg_statio_all_tables"): _table_statistics,
     ("pg_catalog", "pg_settings"): _settings,
     ("pg_catalog", "pg_get_keywords"): _keywords,
+    ("pg_catalog", "ts_token_type"): _token_types,
 }
 """Relations with rows of their own; the rest hold PostgreSQL's fixed rows, or none."""
 

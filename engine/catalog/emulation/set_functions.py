@@ -41,6 +41,7 @@ SETS: dict[str, SetFunction] = {}
 """The functions that return sets."""
 RELATIONS = {
     "pg_get_keywords": "pg_get_keywords",
+    "ts_token_type": "ts_token_type",
     "pg_show_all_settings": "pg_settings",
     "pg_timezone_names": "pg_timezone_names",
     "pg_timezone_abbrevs": "pg_timezone_abbrevs",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from engine.catalog.emulation import json_functions
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.expressions import ExpressionTranslator
 from engine.catalog.emulation.scope import Scope, Source, SourceColumn, column_sql
-from engine.catalog.emulation.session_functions import settings_map
+from engine.catalog.emulation.session_relations import session_text
 from engine.catalog.emulation.set_functions import RELATIONS, rows_of
 from engine.catalog.emulation.tree import (
     Call,
@@ -33,13 +34,13 @@ from governance.errors import StatementRefused, TableUnknown
 SCHEMA_PREFIX = "hd_"
 """DuckDB schemas of the catalog instance: `hd_pg_catalog`, `hd_information_schema`."""
 
-KEYWORD_COLUMNS = (
-    ("word", t.TEXT),
-    ("catcode", t.CHAR),
-    ("barelabel", t.BOOL),
-    ("catdesc", t.TEXT),
-    ("baredesc", t.TEXT),
-)
+FUNCTION_COLUMNS: dict[str, tuple[tuple[str, int], ...]] = {
+    "pg_get_keywords": (
+        ("word", t.TEXT), ("catcode", t.CHAR), ("barelabel", t.BOOL), ("catdesc", t.TEXT), ("baredesc", t.TEXT),
+    ),
+    "ts_token_type": (("tokid", t.INT4), ("alias", t.TEXT), ("description", t.TEXT)),
+}  # fmt: skip
+"""Functions with fixed rows, kept as relations of pg_catalog that only they name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,8 @@ class SourceTranslator(ExpressionTranslator):
             source.relation = (schema, name)
         scope.sources.append(source)
         text = f"{SCHEMA_PREFIX}{schema}.{identifier(name)}"
-        if (schema, name) == ("pg_catalog", "pg_settings"):
-            held = f"map_extract_value({settings_map(self)}, lower(name))"
-            text = f"(SELECT * REPLACE (coalesce({held}, setting) AS setting) FROM {text})"
+        if schema == "pg_catalog":
+            text = session_text(self, name, text) or text
         return f"{text} AS {internal}"
 
     def _function(self, item: FunctionRef, scope: Scope) -> str:
@@ -124,15 +124,19 @@ class SourceTranslator(ExpressionTranslator):
             if name != call.name[-1] or ("pg_catalog", name) in t.relations():
                 return self._table(TableRef(("pg_catalog", name), alias, item.columns, call.position), scope)
             self.relations.add(("pg_catalog", name))
-            columns = [SourceColumn(n, column_sql(internal, n), k) for n, k in KEYWORD_COLUMNS]
+            columns = [SourceColumn(n, column_sql(internal, n), k) for n, k in FUNCTION_COLUMNS[name]]
             scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
             return f"{SCHEMA_PREFIX}pg_catalog.{name} AS {internal}"
         if len(call.name) == 2 and call.name[0] not in ("pg_catalog", "information_schema"):
             raise StatementRefused("A function in the catalog query is not available.")
         lateral = Scope(parent=scope)
-        found = rows_of(self, call, lateral)
+        if item.types:
+            kinds = [self.resolve_type(name) for name in item.types]
+            found = json_functions.records_of(self, call, lateral, list(zip(item.columns, kinds, strict=True)))
+        else:
+            found = rows_of(self, call, lateral)
         inner = self.alias("u")
-        texts = [f"{text.format(item=f'{inner}.i')} AS c{i}" for i, (_, text, _) in enumerate(found.columns, 1)]
+        texts = [f"{text.replace('{item}', f'{inner}.i')} AS c{i}" for i, (_, text, _) in enumerate(found.columns, 1)]
         names = [(name, kind) for name, _, kind in found.columns]
         scalar = len(names) == 1
         if len(names) == 1 and item.alias is not None:
@@ -176,6 +180,10 @@ class SourceTranslator(ExpressionTranslator):
             condition = self._using(using, lefts, rights, scope, item.kind)
         else:
             condition = self.condition(item.on, scope) if item.on is not None else "TRUE"
+        if item.kind == "left" and "(SELECT " in condition and len(rights) == 1 and isinstance(item.right, TableRef):
+            # DuckDB knows correlated queries in the condition of a lateral table, not in that of an outer join.
+            alias = right.rpartition(" AS ")[2]
+            return f"({left} LEFT JOIN LATERAL (SELECT * FROM {right} WHERE {condition}) AS {alias} ON TRUE)"
         return f"({left} {item.kind.upper()} JOIN {right} ON {condition})"
 
     def _using(self, names: tuple[str, ...], lefts: list[Source], rights: list[Source], scope: Scope, kind: str) -> str:

@@ -10,6 +10,7 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.queries import QueryTranslator
 from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
+from engine.catalog.emulation.rows import database_oid, role_oid
 from engine.catalog.emulation.sources import Body
 from engine.catalog.emulation.tree import Column, Query, Select
 from engine.catalog.emulation.values import CatalogRefused, Parameters, as_text
@@ -42,6 +43,10 @@ class SessionInfo:
 
     def slot(self, name: str) -> object:
         """The value of one session slot."""
+        if name == "database_oid":
+            return database_oid(self.database)
+        if name == "user_oid":
+            return role_oid(self.user)
         if name == "setting_names":
             return list(self.settings)
         if name == "setting_values":

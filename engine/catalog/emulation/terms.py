@@ -53,7 +53,7 @@ class TermParser(TokenCursor):
         """Whether a query follows `ahead` tokens on (through opening parentheses)."""
         while self.is_mark("(", ahead):
             ahead += 1
-        return self.is_word("select", "with", "values", ahead=ahead)
+        return self.is_word("select", "with", "values", "table", ahead=ahead)
 
     def expressions(self) -> tuple[Expr, ...]:
         """One or more, with commas between."""
@@ -68,6 +68,9 @@ class TermParser(TokenCursor):
         if token.kind in ("string", "integer", "number"):
             self._at += 1
             return Literal(token.kind, token.text)
+        if token.kind == "bits":
+            self._at += 1
+            return Cast(Literal("string", token.text), TypeName(("pg_catalog", "bit")))
         if token.kind == "parameter":
             self._at += 1
             if not 0 < int(token.text) <= 65535:
@@ -105,7 +108,7 @@ class TermParser(TokenCursor):
 
     def _query_closes(self) -> bool:
         """Whether the parenthesis at hand holds a query and nothing after it, as `((select 1) + 1)` does not."""
-        if self.is_word("select", "with", "values", ahead=1):
+        if self.is_word("select", "with", "values", "table", ahead=1):
             return True
         depth, ahead = 1, 1
         while depth:

@@ -268,6 +268,8 @@ class FunctionRef(Node):
     alias: str | None
     columns: tuple[str, ...]
     ordinality: bool
+    types: tuple[TypeName, ...] = ()
+    """Of a column definition list."""
 
 
 @dataclass(frozen=True, slots=True)

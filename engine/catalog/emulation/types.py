@@ -39,6 +39,7 @@ REG_TYPES: Mapping[int, str] = {
     REGNAMESPACE: "regnamespace",
     REGROLE: "regrole",
 }
+BITS = frozenset({1560, 1562})
 OID_LIKE = frozenset({OID, XID, CID, *REG_TYPES})
 INTEGERS = frozenset({INT2, INT4, INT8})
 NUMBERS = frozenset({*INTEGERS, NUMERIC, FLOAT4, FLOAT8})
@@ -61,6 +62,7 @@ _DUCK = {
     NUMERIC: "DECIMAL(38,9)",
 }
 
+_DOMAIN_MODIFIERS = {"yes_or_no": 7, "time_stamp": 2}
 ALIASES = {
     "int": "int4",
     "integer": "int4",
@@ -150,7 +152,7 @@ def relations() -> Mapping[tuple[str, str], Relation]:
         for column, oid in entry["columns"]:
             kind = types().get(oid)
             domain = kind is not None and kind.kind == "d"
-            modifier = 7 if domain and kind is not None and kind.name == "yes_or_no" else -1
+            modifier = _DOMAIN_MODIFIERS.get(kind.name, -1) if domain and kind is not None else -1
             columns.append((column, kind.base if domain and kind is not None else oid, modifier))
         found[schema, name] = Relation(schema, name, entry["oid"], tuple(columns))
     return found

@@ -94,6 +94,9 @@ def _numbers(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
     name = node.name[-1]
     values = [builder.typed(a, scope, t.INT4) for a in node.arguments]
+    if name in ("round", "trunc") and len(values) == 2 and {v.type for v in values} <= t.NUMBERS:
+        number, digits = cast(values[0], t.NUMERIC), cast(values[1], t.INT4)
+        return Value(f"CAST({name}({number.sql}, {digits.sql}) AS {t.duck(t.NUMERIC)})", t.NUMERIC)
     if len(values) != (2 if name == "mod" else 1) or any(v.type not in t.NUMBERS for v in values):
         raise unknown_call(node)
     kind = max((v.type for v in values), key=t.PROMOTION.index)

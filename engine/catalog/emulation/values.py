@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.names import format_type
 from governance.errors import Refusal, StatementRefused
 
 NAME_CHARS_MAX = 128
@@ -21,8 +22,8 @@ class CatalogRefused(Refusal):
 
     code = "refused"
 
-    def __init__(self, sqlstate: str, message: str, *, position: int | None = None) -> None:
-        super().__init__(message, position=position)
+    def __init__(self, sqlstate: str, message: str, *, position: int | None = None, advice: str = "") -> None:
+        super().__init__(message, position=position, advice=advice)
         self.sqlstate = sqlstate
 
 
@@ -49,8 +50,7 @@ class Value:
     @property
     def type_name(self) -> str:
         """The type as a message names it."""
-        kind = t.types().get(self.type)
-        return "unknown" if self.untyped or kind is None else kind.name
+        return "unknown" if self.untyped else format_type(self.type, None) or "unknown"
 
     @property
     def untyped(self) -> bool:
@@ -106,8 +106,8 @@ _MINUTES = re.compile(r"\A\d{4,6}-\d\d?-\d\d?[ T]\d\d?:\d\d(?![:\d])")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*\Z")
 
 
-def _refuse() -> CatalogRefused:
-    return CatalogRefused("22P02", "A literal is not a value of the type its place asks for.")
+def _refuse(oid: int = t.TEXT_ARRAY) -> CatalogRefused:
+    return CatalogRefused("22P02", f"invalid input syntax for type {format_type(oid, None)}")
 
 
 def array_items(text: str) -> list[str | None]:
@@ -162,16 +162,16 @@ def constant(text: str, oid: int) -> str:
         return f"hd_{t.REG_TYPES[oid]}_in({quoted(text)})"
     if oid in t.INTEGERS or oid in t.OID_LIKE:
         if not _INTEGER.match(text):
-            raise _refuse()
+            raise _refuse(oid)
         return f"CAST({int(text)} AS {t.duck(oid)})"
     if oid in t.NUMBERS:
         if not _NUMBER.match(text) and text.strip().lower() not in ("nan", "infinity", "-infinity"):
-            raise _refuse()
+            raise _refuse(oid)
         return f"CAST({quoted(text.strip())} AS {t.duck(oid)})"
     if oid == t.BOOL:
         folded = text.strip().lower()
         if folded not in _TRUE + _FALSE:
-            raise _refuse()
+            raise _refuse(oid)
         return "TRUE" if folded in _TRUE else "FALSE"
     element = t.element_of(oid)
     if element is not None:
@@ -256,11 +256,15 @@ def cast(value: Value, oid: int) -> Value:
         return replace(value, sql=as_text(value), type=oid, fields=())
     if oid in t.REG_TYPES and t.is_text(source):
         return replace(value, sql=f"hd_{t.REG_TYPES[oid]}_in({value.sql})", type=oid)
-    if t.is_text(oid) and oid != t.JSONB:
+    if t.is_text(oid) and oid != t.JSONB and not (oid in t.BITS and source in t.INTEGERS):
         text = as_text(value)
         return replace(value, sql=f"left({text}, 1)" if oid == t.CHAR and source != t.CHAR else text, type=oid)
     if oid == t.JSONB and source != t.JSONB:
         return replace(value, sql=f"hd_jsonb({value.sql})", type=oid)
+    if source in t.BITS and oid in t.INTEGERS:
+        return replace(value, sql=f"CAST(hd_from_bits({value.sql}) AS {t.duck(oid)})", type=oid)
+    if oid in t.BITS and source in t.INTEGERS:
+        return replace(value, sql=f"hd_to_bits({value.sql}, 1)", type=oid)
     if t.duck(source) == t.duck(oid):
         return replace(value, type=oid)
     wanted, held = t.element_of(oid), t.element_of(source)

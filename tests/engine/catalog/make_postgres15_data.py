@@ -36,6 +36,10 @@ ROWS = {
     "pg_description": "select * from pg_description where objoid < 16384 and (classoid <> 'pg_collation'::regclass or objoid in (100, 950, 951))",
     "pg_timezone_abbrevs": "select * from pg_timezone_abbrevs",
     "pg_settings": "select name, setting, unit, category, short_desc, extra_desc, context, vartype, 'default' as source, min_val, max_val, enumvals, boot_val, reset_val, null as sourcefile, null as sourceline, false as pending_restart from pg_settings order by name",
+    "function_texts": "select oid, pg_get_function_arguments(oid) as arguments, pg_get_function_identity_arguments(oid) as identity, pg_get_function_result(oid) as result from pg_proc where oid < 16384 order by oid",
+    "constraint_texts": "select oid, pg_get_constraintdef(oid) as definition from pg_constraint order by oid",
+    "index_texts": "select indexrelid as oid, pg_get_indexdef(indexrelid) as definition from pg_index order by 1",
+    "token_types": "select * from ts_token_type('default')",
     "keywords": "select word, catcode, barelabel, catdesc, baredesc from pg_get_keywords()",
 }
 """File of data/rows -> query. Expression trees (pg_node_tree) and access lists stay behind."""

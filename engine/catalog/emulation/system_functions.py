@@ -1,4 +1,4 @@
-"""Scalar functions that are a piece of DuckDB text each; importing this module enters them in `FUNCTIONS`."""
+"""Functions that tell of the system and its objects; importing this module enters them in `FUNCTIONS`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,68 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import (
     ANY,
     FUNCTIONS,
-    Builder,
-    Handler,
-    plain_call,
     register,
-    unknown_call,
 )
-from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import Value, cast, quoted, settle
+from engine.catalog.emulation.rows import static
 
 if TYPE_CHECKING:
-    from engine.catalog.emulation.scope import Scope
+    pass
 
 _NULL_TEXT = "CAST(NULL AS VARCHAR)"
+_ENCODINGS = str(
+    [
+        "SQL_ASCII",
+        "EUC_JP",
+        "EUC_CN",
+        "EUC_KR",
+        "EUC_TW",
+        "EUC_JIS_2004",
+        "UTF8",
+        "MULE_INTERNAL",
+        "LATIN1",
+        "LATIN2",
+        "LATIN3",
+        "LATIN4",
+        "LATIN5",
+        "LATIN6",
+        "LATIN7",
+        "LATIN8",
+        "LATIN9",
+        "LATIN10",
+        "WIN1256",
+        "WIN1258",
+        "WIN866",
+        "WIN874",
+        "KOI8R",
+        "WIN1251",
+        "WIN1252",
+        "ISO_8859_5",
+        "ISO_8859_6",
+        "ISO_8859_7",
+        "ISO_8859_8",
+        "WIN1250",
+        "WIN1253",
+        "WIN1254",
+        "WIN1255",
+        "WIN1257",
+        "KOI8U",
+        "SJIS",
+        "BIG5",
+        "GBK",
+        "UHC",
+        "GB18030",
+        "JOHAB",
+        "SHIFT_JIS_2004",
+    ]
+)
+"""PostgreSQL's encodings by number, as a DuckDB list."""
 
 
 def _constants() -> None:
     """Functions that answer the same for every catalog of ours, given arguments or not."""
     for name, kinds, least in (
         ("pg_get_expr", (t.TEXT, t.OID, t.BOOL), 2),
-        ("obj_description", (t.OID, t.NAME), 1),
         ("shobj_description", (t.OID, t.NAME), 2),
-        ("col_description", (t.OID, t.INT4), 2),
-        ("pg_get_indexdef", (t.OID, t.INT4, t.BOOL), 1),
-        ("pg_get_constraintdef", (t.OID, t.BOOL), 1),
         ("pg_get_triggerdef", (t.OID, t.BOOL), 1),
         ("pg_get_ruledef", (t.OID, t.BOOL), 1),
         ("pg_get_functiondef", (t.OID,), 1),
@@ -67,6 +105,12 @@ def _constants() -> None:
         ("pg_advisory_unlock_all", t.VOID, "''"),
         ("pg_trigger_depth", t.INT4, "CAST(0 AS INTEGER)"),
         ("pg_conf_load_time", t.TIMESTAMPTZ, "now()"),
+        ("pg_last_xact_replay_timestamp", t.TIMESTAMPTZ, "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"),
+        ("pg_last_wal_receive_lsn", t.PG_LSN, _NULL_TEXT),
+        ("pg_last_wal_replay_lsn", t.PG_LSN, _NULL_TEXT),
+        ("pg_current_wal_lsn", t.PG_LSN, "'0/0'"),
+        ("pg_current_wal_insert_lsn", t.PG_LSN, "'0/0'"),
+        ("current_query", t.TEXT, _NULL_TEXT),
     ):
         register(name, (), result, text)
     for name in ("pg_table_size", "pg_total_relation_size", "pg_indexes_size"):
@@ -97,15 +141,12 @@ def _constants() -> None:
     )
     register("row_security_active", (ANY,), t.BOOL, "({0} IS NULL AND NULL)")
     register("acldefault", (t.CHAR, t.OID), t.ACLITEM_ARRAY, "hd_acldefault({0}, {1})")
+    register("pg_encoding_to_char", (t.INT4,), t.NAME, f"coalesce(({_ENCODINGS})[{{0}} + 1], '')")
     register(
-        "pg_encoding_to_char", (t.INT4,), t.NAME, "(CASE {0} WHEN 6 THEN 'UTF8' WHEN 0 THEN 'SQL_ASCII' ELSE '' END)"
-    )
-    register(
-        "pg_char_to_encoding",
-        (t.NAME,),
-        t.INT4,
-        "(CASE WHEN upper(replace({0}, '-', '')) IN ('UTF8', 'UNICODE') THEN 6 ELSE -1 END)",
-    )
+        "pg_char_to_encoding", (t.NAME,), t.INT4,
+        f"CAST(coalesce(list_position({_ENCODINGS}, CASE upper(replace({{0}}, '-', '')) WHEN 'UNICODE' THEN 'UTF8' "
+        "ELSE upper(replace({0}, '-', '')) END), 0) - 1 AS INTEGER)",
+    )  # fmt: skip
     for name in (
         "pg_function_is_visible",
         "pg_collation_is_visible",
@@ -132,7 +173,47 @@ def _catalog_backed() -> None:
     )
     register("pg_get_function_result", (t.OID,), t.TEXT, "hd_pg_get_function_result({0})")
     register("pg_get_function_arguments", (t.OID,), t.TEXT, "hd_pg_get_function_arguments({0})")
-    register("pg_get_function_identity_arguments", (t.OID,), t.TEXT, "hd_pg_get_function_arguments({0})")
+    register("pg_get_function_identity_arguments", (t.OID,), t.TEXT, "hd_pg_get_function_identity_arguments({0})")
+    register("obj_description", (t.OID, t.NAME), t.TEXT, "hd_description({0}, {1}, 0)", least=1, fills=("NULL",))
+    register("col_description", (t.OID, t.INT4), t.TEXT, "hd_description({0}, 'pg_class', {1})")
+    register("pg_get_constraintdef", (t.OID, t.BOOL), t.TEXT, "hd_constraint({0}, {1})", least=1, fills=("FALSE",))
+    register(
+        "pg_get_indexdef", (t.OID, t.INT4, t.BOOL), t.TEXT, "hd_index({0}, {1}, {2})", least=1, fills=("0", "FALSE")
+    )
+    register("oidvectortypes", (t.OIDVECTOR,), t.TEXT, "hd_oidvectortypes({0})")
+    register(
+        "pg_blocking_pids", (t.INT4,), t.INT4_ARRAY, "(CASE WHEN {0} IS NULL THEN NULL ELSE CAST([] AS INTEGER[]) END)"
+    )
+    register("mxid_age", (t.XID,), t.INT4, "(CASE WHEN {0} IS NULL THEN NULL ELSE CAST(0 AS INTEGER) END)")
+    register(
+        "pg_column_is_updatable",
+        (t.REGCLASS, t.INT2, t.BOOL),
+        t.BOOL,
+        "({0} IS NULL AND {1} IS NULL AND {2} IS NULL AND NULL)",
+    )
+    register(
+        "pg_wal_lsn_diff",
+        (t.PG_LSN, t.PG_LSN),
+        t.NUMERIC,
+        "(CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL ELSE CAST(0 AS DECIMAL(38,9)) END)",
+    )
+    register("pg_column_size", (ANY,), t.INT4, "CAST(strlen(CAST({0} AS VARCHAR)) + 1 AS INTEGER)")
+    register("host", (t.INET,), t.TEXT, "split_part({0}, '/', 1)")
+    register("gen_random_uuid", (), t.UUID, "gen_random_uuid()")
+
+
+def _counters() -> None:
+    """`pg_stat_get_*`: nothing is counted, for figures of a table would tell of hidden rows."""
+    for row in static("pg_proc"):
+        name, result = row["proname"], int(row["prorettype"])
+        kinds = [int(kind) for kind in row["proargtypes"]]
+        if not name.startswith("pg_stat_get_") or row["proretset"] or result == t.RECORD or name in FUNCTIONS:
+            continue
+        missing = " OR ".join(f"{{{place}}} IS NULL" for place in range(len(kinds))) or "FALSE"
+        nothing = "0" if result in t.NUMBERS else "NULL"
+        register(
+            name, tuple(kinds), result, f"(CASE WHEN {missing} THEN NULL ELSE CAST({nothing} AS {t.duck(result)}) END)"
+        )
     for kind, oid in (
         ("regclass", t.REGCLASS),
         ("regtype", t.REGTYPE),
@@ -143,90 +224,6 @@ def _catalog_backed() -> None:
         register("to_" + kind, (t.TEXT,), oid, f"hd_to_{kind}({{0}})")
 
 
-def _texts() -> None:
-    """Text, number and array functions that DuckDB has too."""
-    text, int4, int8 = t.TEXT, t.INT4, t.INT8
-    for name in ("lower", "upper", "reverse", "md5"):
-        register(name, (text,), text, name + "({0})")
-    register("quote_ident", (text,), text, "hd_quote_ident({0})")
-    register("quote_literal", (ANY,), text, "hd_quote_literal(CAST({0} AS VARCHAR))")
-    register("quote_nullable", (ANY,), text, "coalesce(hd_quote_literal(CAST({0} AS VARCHAR)), 'NULL')")
-    for name in ("length", "char_length", "character_length"):
-        register(name, (text,), int4, "CAST(length({0}) AS INTEGER)")
-    register("octet_length", (text,), int4, "CAST(strlen({0}) AS INTEGER)")
-    register("strpos", (text, text), int4, "CAST(instr({0}, {1}) AS INTEGER)")
-    register("position", (text, text), int4, "CAST(instr({0}, {1}) AS INTEGER)")
-    register("starts_with", (text, text), t.BOOL, "starts_with({0}, {1})")
-    register("left", (text, int4), text, "left({0}, {1})")
-    register("right", (text, int4), text, "right({0}, {1})")
-    register("replace", (text, text, text), text, "replace({0}, {1}, {2})")
-    register("split_part", (text, text, int4), text, "split_part({0}, {1}, {2})")
-    register("translate", (text, text, text), text, "translate({0}, {1}, {2})")
-    register("ascii", (text,), int4, "ascii({0})")
-    register(
-        "regexp_replace", (text, text, text, text), text, "regexp_replace({0}, {1}, {2}, {3})", least=3, fills=("''",)
-    )
-    register(
-        "string_to_array", (text, text, text), t.TEXT_ARRAY, "hd_string_to_array({0}, {1}, {2})",
-        least=2, fills=(_NULL_TEXT,),
-    )  # fmt: skip
-    for name, result in (("regexp_match", t.TEXT_ARRAY), ("regexp_split_to_array", t.TEXT_ARRAY)):
-        call = "hd_regexp_split" if result == t.TEXT_ARRAY and "split" in name else "hd_regexp_match"
-        register(name, (text, text, text), result, call + "({0}, {1}, {2})", least=2, fills=("''",))
-    register("parse_ident", (text, t.BOOL), t.TEXT_ARRAY, "hd_parse_ident({0}, {1})", least=1, fills=("TRUE",))
-    register("pg_size_pretty", (int8,), text, "hd_pg_size_pretty({0})")
-    register(
-        "substr", (text, int4, int4), text, "hd_pg_substr({0}, {1}, {2})", least=2, fills=("CAST(NULL AS INTEGER)",)
-    )
-    for name in ("btrim", "ltrim", "rtrim"):
-        register(name, (text, text), text, {"btrim": "trim"}.get(name, name) + "({0}, {1})", least=1, fills=("' '",))
-    for name in ("floor", "ceil", "ceiling", "sqrt", "ln", "exp"):
-        register(name, (t.FLOAT8,), t.FLOAT8, name + "({0})")
-    register("_pg_truetypid", (t.OID,), t.OID, "{0}")
-
-
-def _privileges() -> None:
-    """has_*_privilege: reading is granted on what is visible, nothing else is."""
-    readable = {
-        "has_table_privilege": (t.REGCLASS, "SELECT"),
-        "has_any_column_privilege": (t.REGCLASS, "SELECT"),
-        "has_schema_privilege": (t.REGNAMESPACE, "USAGE"),
-        "has_database_privilege": (ANY, "CONNECT"),
-        "has_function_privilege": (ANY, "EXECUTE"),
-        "has_type_privilege": (t.REGTYPE, "USAGE"),
-        "has_language_privilege": (ANY, "USAGE"),
-        "has_sequence_privilege": (t.REGCLASS, "SELECT"),
-        "has_tablespace_privilege": (ANY, ""),
-        "has_server_privilege": (ANY, ""),
-        "has_foreign_data_wrapper_privilege": (ANY, ""),
-    }
-    for name, (kind, privilege) in readable.items():
-        FUNCTIONS[name] = _privilege(kind, privilege, 1)
-    FUNCTIONS["has_column_privilege"] = _privilege(t.REGCLASS, "SELECT", 2)
-    FUNCTIONS["pg_has_role"] = _privilege(ANY, "USAGE|MEMBER", 1)
-
-
-def _privilege(kind: int, granted: str, objects: int) -> Handler:
-    pattern = quoted(rf"(?i)(^|,)\s*({granted})\s*(,|$)") if granted else quoted(r"$^x")
-
-    def handler(builder: Builder, node: Call, scope: Scope) -> Value:
-        plain_call(node)
-        given = list(node.arguments)
-        if len(given) == objects + 2:
-            builder.typed(given.pop(0), scope)
-        if len(given) != objects + 1:
-            raise unknown_call(node)
-        first = settle(builder.translate(given[0], scope), kind or t.TEXT, builder.parameters)
-        if kind and t.is_text(first.type):
-            first = cast(first, kind)
-        rest = [builder.typed(a, scope) for a in given[1:]]
-        test = f"regexp_matches({rest[-1].sql}, {pattern})"
-        return Value(f"(CASE WHEN {first.sql} IS NOT NULL THEN {test} END)", t.BOOL)
-
-    return handler
-
-
 _constants()
 _catalog_backed()
-_texts()
-_privileges()
+_counters()
