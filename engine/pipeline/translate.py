@@ -15,6 +15,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
+from engine.pipeline.postgres_titles import title_columns
 from engine.pipeline.text_gate import Token, scan
 from governance.errors import StatementRefused, SyntaxRefused
 
@@ -185,6 +186,8 @@ def translate(text: str, dialect: str) -> str:
         _check(node, dialect)
     for trim in list(roots[0].find_all(exp.Trim)):
         trim.set("expression", exp.Literal.string(" "))  # DuckDB's own default takes every space of Unicode
+    if dialect == "postgres":
+        title_columns(roots[0], text)
     try:
         return roots[0].sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, comments=False)
     except (SqlglotError, RecursionError, ValueError):

@@ -67,6 +67,10 @@ QUERIES = [
     "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 4) SELECT n FROM r ORDER BY n",
     "SELECT id FROM s.t UNION SELECT id FROM s.u ORDER BY 1", "SELECT id FROM s.t EXCEPT SELECT id FROM s.u ORDER BY 1",
     "SELECT count(DISTINCT org), min(word), max(d), sum(id), coalesce(max(n), 0) FROM s.t",
+    "SELECT id::text FROM s.t ORDER BY id DESC", "SELECT n::text, id FROM s.t WHERE n > 3 GROUP BY n, id HAVING n > 4 ORDER BY n", "SELECT CASE WHEN yes THEN n ELSE id END, CASE WHEN yes THEN 1 END FROM s.t ORDER BY id",
+    "SELECT (SELECT max(id) FROM s.u), EXISTS (SELECT 1 FROM s.u), true, null, -1, 1 + 1, id % 2, mod(id, 2), id IS NULL FROM s.t ORDER BY id",
+    "SELECT btrim(word), trim(leading from word), substring(word from 2 for 2), char_length(word), (lower(word))::varchar, 1::smallint, (id) FROM s.t WHERE id = 1",
+    "SELECT id::text FROM s.t UNION ALL SELECT 'x' ORDER BY id", "SELECT lower(word) AS w, id::bigint FROM s.t ORDER BY id", "SELECT DISTINCT ON (id) id::text FROM s.t ORDER BY id",
     "SELECT yes::text, id::text, d::text, (id = 1)::text FROM s.t ORDER BY id", "SELECT '12'::int + 1, 'true'::boolean, '2024-02-29'::date",
 ]  # fmt: skip
 REFUSED = [
@@ -106,7 +110,9 @@ def postgres() -> Iterator[psycopg.Connection[Any]]:
 def test_what_passes_answers_as_postgresql_does(postgres: psycopg.Connection[Any], lab: Lab, sql: str) -> None:
     mine = lab.run(sql, WHO, BOOK)
     assert mine.status == "ok", mine.error
-    theirs = postgres.execute(sql.encode()).fetchall()
+    cursor = postgres.execute(sql.encode())
+    theirs = cursor.fetchall()
+    assert [name for name, _ in mine.columns] == [column.name for column in cursor.description or ()]
     assert [list(map(plain, row)) for row in mine.rows] == [list(map(plain, row)) for row in theirs]
 
 
