@@ -1,15 +1,18 @@
 """Minimum group size: over such a table only aggregates are shown, and only groups of enough rows.
 
 A HAVING on `count(*)` is put into the client's text; forms in which it would not count the table's own rows (joins,
-sub-queries over it, FILTER, samples) are refused.
+sub-queries over it, FILTER, samples) are refused. DuckDB pushes conditions on a group's columns below the aggregate
+and that HAVING, so what stands around such a SELECT may not fail on a group that is not shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.pipeline import functions
+from engine.pipeline.guard import guards_of
 from engine.pipeline.prover import cannot_fail
 from engine.pipeline.relation import SecuredTable
 from engine.pipeline.splice import Source
@@ -81,6 +84,9 @@ def group_inserts(
         if select is None:
             raise _refuse(name, size, "it stands in a join, PIVOT, SUMMARIZE or another form")
         _check_select(select, name, size, survey, shown)
+        around = [c for c in survey.conditions if c is not select.get("having")]
+        if guards_of(replace(survey, conditions=around), [t.shown for t in secured if t is not None]).barrier:
+            raise _refuse(name, size, "a condition outside its groups may fail on one that is not shown")
         inserts |= _having(source, ref.at, size)
     return inserts
 
@@ -113,8 +119,8 @@ def _check_select(select: Node, name: str, size: int, survey: Survey, shown: Tab
         if item["class"] not in _PLAIN and not _over_groups(item):
             raise _refuse(name, size, "what is shown is a column of the group or a figure over it")
     where = select.get("where_clause")
-    if _holds_query(where):  # what stands in it may fail on a single row
-        raise _refuse(name, size, "WHERE takes no sub-queries")
+    if _holds_query(where) or _holds_query(select.get("having")):  # what stands in it is asked of every row or group
+        raise _refuse(name, size, "WHERE and HAVING take no sub-queries")
     if where and not cannot_fail(where, survey, [shown]):
         raise _refuse(name, size, "WHERE holds something that may fail on a row")
 

@@ -153,6 +153,8 @@ class Planner:
         if survey.names_by_text:
             headers, aliases = header_inserts(source, tree, splice.places, self._parser)
         segments = splice.segments(relations, {**headers, **inserts})
+        if inserts and work.depth:  # a view over a minimum group: what its reader asks stays outside
+            segments = ("FROM (", *segments, ") OFFSET 0")
         splice.verify(self._parser, tree, headers, aliases)
         return segments, survey, shown
 
