@@ -82,7 +82,7 @@ class BlockCache:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="cache")
         self._fetches = asyncio.Semaphore(_FETCHES_MAX)
         self._pending: dict[BlockKey, list[_Fetch]] = {}
-        self._writing: WeakValueDictionary[BlockKey, asyncio.Lock] = WeakValueDictionary()
+        self._making: WeakValueDictionary[BlockKey, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: OrderedDict[BlockKey, OpenBlock] = OrderedDict()
         self._hits = self._misses = self._bytes_from_store = self._evictions = self._write_failures = 0
@@ -275,26 +275,28 @@ class BlockCache:
                     del self._pending[name, number]
 
     async def _put(self, stored: StoredObject, number: int, first: int, data: memoryview) -> OpenBlock:
-        """Put parts of a block, from part `first` on, where its other parts are; one at a time for each block."""
+        """Put parts of a block, from part `first` on, where its other parts are."""
         key = (stored.key, number)
         parts = parts_within(0, first, first - (-len(data) // PART_BYTES))
         in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads)
-        async with self._writing.setdefault(key, asyncio.Lock()):
-            block = (await self._from_volume(stored, [key])).get(number)
-            try:
-                if block is None:
-                    size = stored.block_bytes(number)
-                    block = await in_thread(self._volume.create, key, size, first, data)
-                    self._index.add(key, HEADER_BYTES + len(data), asyncio.get_running_loop().time())
-                else:
-                    await in_thread(block.write, first, data)
-                    self._index.grow(key, len(data))
-            except OSError:
-                self._write_failures += 1
-                pieces: list[tuple[int, bytes | memoryview]] = [(first, data)]
-                return await in_thread(unlisted, pieces, parts)
-            block.parts |= parts
-            return self._keep_open(key, block)
+        try:
+            block = self._open.get(key)
+            if block is None:
+                async with self._making.setdefault(key, asyncio.Lock()):  # one file for a block
+                    block = (await self._from_volume(stored, [key])).get(number)
+                    if block is None:
+                        block = await in_thread(self._volume.create, key, stored.block_bytes(number), first, data)
+                        block.parts = parts
+                        self._index.add(key, HEADER_BYTES + len(data), asyncio.get_running_loop().time())
+                        return self._keep_open(key, block)
+            await in_thread(block.write, first, data)
+        except OSError:
+            self._write_failures += 1
+            pieces: list[tuple[int, bytes | memoryview]] = [(first, data)]
+            return await in_thread(unlisted, pieces, parts)
+        block.parts |= parts
+        self._index.grow(key, len(data))
+        return block
 
     async def _united(self, blocks: list[OpenBlock]) -> OpenBlock:
         """One block with the parts of all, for the reader of a block that the volume could not keep in one place."""

@@ -2,9 +2,8 @@
 
 A file is one page of header and the block at its place behind it, with holes where parts are missing. The header
 holds a magic word, the block's size and for each part (present, CRC-32). A part counts when its entry matches its
-bytes, so a write that was torn anywhere costs a fetch. A new file is written under a temporary name and renamed.
-Nothing here is durable on purpose: the volume is ephemeral and rebuilds itself from the store (claim W6.3). Blocking;
-runs in threads.
+bytes: a write that was torn anywhere costs a fetch, so there is no need to write aside and rename. Nothing here is
+durable on purpose: the volume is ephemeral and rebuilds itself from the store (claim W6.3). Blocking; runs in threads.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 import struct
 import tempfile
 import zlib
@@ -26,7 +24,6 @@ _HEAD = struct.Struct(">4sI")
 _ENTRY = struct.Struct(">II")
 _MAGIC = b"HBK2"
 _NAME = re.compile(r"\A([0-9a-f]{32})-(\d{1,10})\.block\Z")
-_TEMPORARY = ".part-"
 _NONE = -1
 _SEALS = (
     getattr(fcntl, "F_SEAL_SEAL", 1) | getattr(fcntl, "F_SEAL_SHRINK", 2)
@@ -63,9 +60,13 @@ class OpenBlock:
         entries = b"".join(
             _ENTRY.pack(1, zlib.crc32(data[at : at + PART_BYTES])) for at in range(0, len(data), PART_BYTES)
         )
-        if os.pwrite(self._writer, data, HEADER_BYTES + first * PART_BYTES) != len(data):
-            raise OSError("short write")
-        os.pwrite(self._writer, entries, _HEAD.size + first * _ENTRY.size)
+        _write(self._writer, data, HEADER_BYTES + first * PART_BYTES)
+        _write(self._writer, entries, _HEAD.size + first * _ENTRY.size)
+
+
+def _write(descriptor: int, data: bytes | memoryview, at: int) -> None:
+    if os.pwrite(descriptor, data, at) != len(data):
+        raise OSError("short write")
 
 
 class BlockVolume:
@@ -104,19 +105,18 @@ class BlockVolume:
             OSError: the volume is full or broken; nothing is left behind.
         """
         path = self._path(key)
-        temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
-        writer = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        path.unlink(missing_ok=True)  # a bad one; whoever still reads it keeps it
+        writer = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             try:
-                block = OpenBlock(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC), 0, writer)
+                block = OpenBlock(os.open(path, os.O_RDONLY | os.O_CLOEXEC), 0, writer)
             except BaseException:
                 os.close(writer)
                 raise
-            os.pwrite(writer, _HEAD.pack(_MAGIC, size), 0)
+            _write(writer, _HEAD.pack(_MAGIC, size), 0)
             block.write(first, data)
-            temporary.rename(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         return block
 

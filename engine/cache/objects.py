@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 22
 """The aligned block: one file on the volume, one descriptor in a worker, one entry of the index; see ADR 0009."""
 PART_BYTES = 1 << 16
 """The aligned part of a block: what is fetched and checksummed. A block may hold some of its parts only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -102,17 +103,18 @@ def bytes_of(found: Given, start: int, end: int) -> bytes:
     return b"".join(pieces)
 
 
-def test_blocks_hold_the_objects_bytes_and_neighbors_come_in_one_range(tmp_path: Path) -> None:
+def test_blocks_hold_the_objects_bytes_and_neighbors_come_in_ranges_of_4_mib(tmp_path: Path) -> None:
     data = content(3 * BLOCK_BYTES + 17)
     put(tmp_path, "s/t.parquet", data)
 
     async def test(cache: BlockCache, store: CountingStore) -> None:
         stored = await pinned(store, "s/t.parquet")
         assert await read(cache, stored) == data
-        assert store.reads == [("s/t.parquet", 0, len(data))]
+        ends = [*range(0, len(data), 4 << 20), len(data)]
+        assert store.reads == [("s/t.parquet", start, end) for start, end in itertools.pairwise(ends)]
         assert await read(cache, stored, BLOCK_BYTES - 1, 3 * BLOCK_BYTES) == data[BLOCK_BYTES - 1 : 3 * BLOCK_BYTES]
-        assert len(store.reads) == 1
-        for first, end in ((0, 0), (-1, 1), (48, 50), (50, 51), (3, 2)):
+        assert len(store.reads) == 4
+        for first, end in ((0, 0), (-1, 1), (3 * PARTS, 3 * PARTS + 2), (3 * PARTS + 1, 3 * PARTS + 2), (3, 2)):
             with pytest.raises(IndexError):
                 await cache.blocks(stored, first, end)
 
@@ -201,9 +203,9 @@ def test_w6_3_the_index_is_rebuilt_from_the_volume(tmp_path: Path) -> None:
         assert store.reads == []
 
     with_cache(tmp_path, first)
-    (next((tmp_path / "cache").glob("*/")) / ".part-left-behind").write_bytes(b"x")
+    (next((tmp_path / "cache").glob("*/")) / "left-behind").write_bytes(b"x")
     with_cache(tmp_path, second)
-    assert not list((tmp_path / "cache").glob("*/.part-*"))
+    assert not list((tmp_path / "cache").glob("*/left*"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cli.exits import Unreachable, UsageWrong
 from cli.main import app
 from engine.cache.cache_socket import NAME, CacheSocket, NodeRefused, ask
+from engine.cache.objects import BLOCK_BYTES
 from tests.engine.executor.rig import Rig, rig
 
 
@@ -46,7 +47,7 @@ def test_w5_4_a_table_is_warmed_shown_and_cleared(home: tuple[Path, Rig]) -> Non
     size = (running.data / "s/t.parquet").stat().st_size
     assert command(folder, "warm", "s.t") == {"table": "s.t", "files": 1, "bytes": size}
     shown = command(folder, "status", "--here")
-    assert shown["blocks"] == -(-size // (1 << 20))
+    assert shown["blocks"] == -(-size // BLOCK_BYTES)
     assert shown["bytes_held"] >= size
     before = shown["bytes_from_store"]
     command(folder, "warm", "s.t")
