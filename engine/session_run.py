@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from engine import refusals
@@ -58,6 +58,17 @@ class Source:
     copy: CopyOut | None = None
     dialect: str = ""
     """In which it was written; empty: the key's."""
+    digests: dict[AuditTexts, str] = field(default_factory=dict, compare=False, repr=False)
+    """What the audit keeps of the governed text's fingerprint, once it was asked for."""
+
+    def digest(self, texts: AuditTexts) -> str:
+        """Of the governed statement's fingerprint; empty for a catalog statement."""
+        if self.governed is None:
+            return ""
+        known = self.digests.get(texts)
+        if known is None:
+            known = self.digests[texts] = texts.digest(self.governed.fingerprint)
+        return known
 
 
 def stamp(moment: datetime) -> str:
@@ -184,7 +195,7 @@ class Run:
             columns_masked=governed.columns_masked if governed else (),
             verdicts=verdicts,
             policy_version=governed.policy_version if governed else self._identity.rulebook.version,
-            fingerprint=texts.digest(governed.fingerprint) if governed else "",
+            fingerprint=source.digest(texts),
             parameters=_shown(texts, self._parameters),
             dialect=source.dialect or self._identity.key.dialect,
         )

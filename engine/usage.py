@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from governance.errors import QuotaExceeded
@@ -19,6 +19,7 @@ from governance.usage import BINS, bin_of
 ENTRIES_MAX = 1000
 """In one report; the rest goes with the next."""
 _GROUPS_MAX = 100_000
+_MINUTE = timedelta(minutes=1)
 
 
 def utc_now() -> datetime:
@@ -42,7 +43,7 @@ class UsageLedger:
         self._counted: dict[tuple[str, str], _Counted] = {}
         self._untold: set[tuple[str, str]] = set()
         self._day = ""
-        self._minute = ""
+        self._minute = datetime.min.replace(tzinfo=UTC)
         self._today: dict[tuple[str, str], int] = {}
         """(key or organization, id) -> statements begun today."""
         self._this_minute: dict[tuple[str, str], int] = {}
@@ -78,18 +79,20 @@ class UsageLedger:
 
     def _turn(self) -> None:
         """Begin the counts of a new minute or day."""
-        minute = self._now().isoformat()[:16]
-        if minute == self._minute:
+        now = self._now()
+        if self._minute <= now < self._minute + _MINUTE:
             return
-        self._minute, self._this_minute = minute, {}
-        if minute[:10] != self._day:
-            self._day, self._today, self._elsewhere = minute[:10], {}, {}
+        self._minute, self._this_minute = now.replace(second=0, microsecond=0), {}
+        day = now.date().isoformat()
+        if day != self._day:
+            self._day, self._today, self._elsewhere = day, {}, {}
 
     # ------------------------------------------------------------ figures
 
     def ended(self, key_id: str, status: str, seconds: float) -> None:
         """Count a statement that has ended, however it did."""
-        name = (self._now().date().isoformat(), key_id)
+        self._turn()
+        name = (self._day, key_id)
         counted = self._counted.get(name)
         if counted is None:
             if len(self._counted) >= _GROUPS_MAX:
