@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import secrets
 import time
@@ -35,6 +36,9 @@ from governance.errors import AuditUnavailable
 from governance.ports import AuditStore, Clock
 from governance.timestamp import stamp
 
+_LOG = logging.getLogger("hatidata.audit")
+END_S = 2.0
+"""How long `stop` waits for threads that are told to end."""
 _ADVICE = "Nothing runs unaudited. Ask the operator to look at the node's audit spool; try again later."
 
 
@@ -140,8 +144,13 @@ class QueryAudit:
                 await self.settled()
             drained = await loop.run_in_executor(pool, shipper.stop, self._settings.drain_timeout_s)
             await loop.run_in_executor(pool, writer.stop)
+            ended = await loop.run_in_executor(pool, shipper.ended, END_S) and writer.ended
         self._writer = self._shipper = None
-        self._let_go()
+        if ended:
+            self._let_go()
+        else:
+            # A thread that waits for disk or store may still act: till the process ends nobody else may have the spool.
+            _LOG.warning("the audit spool stays taken until this process ends")
         return drained
 
     # ------------------------------------------------------------ records

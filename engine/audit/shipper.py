@@ -27,6 +27,7 @@ from governance.ports import AuditStore, Clock
 _LOG = logging.getLogger("hatidata.audit")
 STATE_FILE = "shipped.json"
 RETRY_S_MIN = 0.1
+LOOK_S = 0.2
 
 
 class Shipper:
@@ -85,7 +86,16 @@ class Shipper:
             drained = not self._parcels and not self._cutter.is_alive()
             self._abandoned.set()
             self._changed.notify_all()
+        with self._ledger.changed:
+            self._ledger.changed.notify_all()
         return drained and self._ledger.finished_count == 0
+
+    def ended(self, timeout_s: float) -> bool:
+        """Whether, after `stop`, both threads are at their end: before that the spool is nobody else's."""
+        deadline = time.monotonic() + timeout_s
+        for thread in (self._cutter, self._putter):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not (self._cutter.is_alive() or self._putter.is_alive())
 
     def _hurry(self, goal: int) -> None:
         """Ship what is finished up to the frame `goal` without waiting for more; what finishes later waits its time."""
@@ -127,6 +137,8 @@ class Shipper:
                     if self._stopping:
                         return
                     ledger.changed.wait(self._patience())
+            if self._abandoned.is_set():
+                return
             batch = ledger.next_batch(settings.ship_bytes)
             if batch is None or not self._cut(batch):
                 continue
@@ -182,7 +194,7 @@ class Shipper:
     def _insistently(self, act: Callable[[], None]) -> bool:
         """Do it until the disk lets us; False when told to stop meanwhile."""
         retry_s = RETRY_S_MIN
-        while True:
+        while not self._abandoned.is_set():
             try:
                 act()
             except OSError as error:
@@ -194,11 +206,20 @@ class Shipper:
                 retry_s = min(self._settings.retry_s_max, retry_s * 2)
             else:
                 return True
+        return False
 
     def _write_cut(self, batch: Batch) -> None:
         done: ThreadFuture[None] = ThreadFuture()
         self._writer.put(Item(FrameKind.CUT, body=batch.state.encode(), waiter=done))
-        done.result()
+        while True:
+            try:
+                return done.result(LOOK_S)
+            except TimeoutError:
+                if done.done():  # the disk timed out, not we
+                    raise
+                if self._abandoned.is_set():
+                    # Whether the cut is on the disk decides at the next start; the parcels stay for both.
+                    raise OSError("abandoned") from None
 
     def _tidy(self) -> None:
         """Remove segments that nothing needs; write anew the intents that alone keep an old one."""
@@ -228,6 +249,8 @@ class Shipper:
                     if self._abandoned.is_set():
                         return
                     self._changed.wait(0.5 if self._stopping else None)
+                if self._abandoned.is_set():
+                    return
                 parcel = self._parcels[0]
             try:
                 self._store.put_new(parcel.name, parcel.read())

@@ -123,6 +123,11 @@ class SpoolWriter:
         self._queue.put(None)
         self._thread.join(timeout_s)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread is at its end."""
+        return not self._thread.is_alive()
+
     def put(self, item: Item) -> None:
         """Hand over; never blocks."""
         self._queue.put(item)
