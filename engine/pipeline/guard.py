@@ -70,8 +70,9 @@ def _guarded(survey: Survey, columns: Mapping[str, Sequence[str]]) -> Guards:
     keys: list[Node] = []
     for name in columns if survey.natural else survey.key_names:
         types = columns.get(name, ())
-        agreed = len({normal(t) for t in types}) == 1 and not survey.definitions.get(name)
-        if not agreed and (len(types) > 1 or not survey.natural or survey.definitions.get(name)):
+        defined = [d for d in survey.definitions.get(name, ()) if d is None or not prover.repeats(d, name)]
+        agreed = len({normal(t) for t in types}) == 1 and not defined
+        if not agreed and (len(types) > 1 or not survey.natural or defined):
             keys.append({"class": "COLUMN_REF", "column_names": [name]})
     if not unproven and not keys:
         return Guards()

@@ -58,7 +58,7 @@ class Prover:
         for definition in self.survey.definitions.get(name, ()):
             if definition is None:
                 found.append(None)
-            elif not self._repeats(definition, name):  # `t.a AS a` says nothing new
+            elif not self.repeats(definition, name):  # `t.a AS a` says nothing new
                 found.append(self.expression(definition))
         self.open.discard(name)
         if not found or any(p is None for p in found):
@@ -74,7 +74,7 @@ class Prover:
         proof = self.expression(node)
         return proof if proof is not None and (proof.held or proof.type in (BOOLEAN, "NULL")) else None
 
-    def _repeats(self, node: Node, name: str) -> bool:
+    def repeats(self, node: Node, name: str) -> bool:
         """Whether a definition is the column of that very name, plain or qualified by a table."""
         names = [fold(n) for n in node["column_names"]] if node["class"] == "COLUMN_REF" else []
         if not names or names[-1] != name or len(names) > 3:

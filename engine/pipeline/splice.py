@@ -7,7 +7,7 @@ text again (with short stand-ins for the relations): apart from the replaced ref
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,15 +130,31 @@ def _column_edits(source: Source, survey: Survey, environment: str) -> dict[int,
 
 
 def _shared_names(survey: Survey) -> None:
-    seen: dict[str, tuple[str, str]] = {}
-    for ref in survey.tables:
-        if ref.alias:
-            continue
-        key = (fold(ref.schema), fold(ref.name))
-        if seen.setdefault(ref.shown_as, key) != key:
-            raise StatementRefused(
-                "Two tables of the same name need aliases.", advice="Write FROM a.t AS one, b.t AS two."
-            )
+    """Refuse one FROM with two tables of the same name: as relations they could not be told apart.
+
+    Raises:
+        StatementRefused: there is one.
+    """
+    named = {ref.at: (ref.shown_as, (fold(ref.schema), fold(ref.name))) for ref in survey.tables if not ref.alias}
+    if len(set(named.values())) == len({shown for shown, _ in named.values()}):
+        return
+    for select in survey.selects:
+        seen: dict[str, tuple[str, str]] = {}
+        for at in _leaves(select.get("from_table") or {}):
+            shown, key = named.get(at, ("", ("", "")))
+            if shown and seen.setdefault(shown, key) != key:
+                raise StatementRefused(
+                    "Two tables of the same name need aliases.", advice="Write FROM a.t AS one, b.t AS two."
+                )
+
+
+def _leaves(node: Node) -> Iterator[int]:
+    """Byte offsets of the tables that stand in one FROM, those of sub-queries left out."""
+    if node.get("type") == "BASE_TABLE":
+        yield node.get("query_location", -1)
+    for below in ("left", "right", "source"):
+        if isinstance(node.get(below), dict):
+            yield from _leaves(node[below])
 
 
 class Splice:
