@@ -25,6 +25,7 @@ from engine.pipeline.survey import Survey, TableRef
 from engine.pipeline.surveyor import survey_statement
 from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.translate import translate
+from engine.pipeline.translated import check_translated
 from engine.pipeline.witness import agree
 from governance.audit_record import PolicyVerdict
 from governance.errors import PermissionRefused, ReadOnly, Refusal, StatementRefused, SyntaxRefused, TableUnknown
@@ -130,6 +131,8 @@ class Planner:
         secured = [self._secure(f, work) if isinstance(f, Table) else None for f in found]
         shown = [s.shown for s in secured if s is not None]
         check_calls(survey, frozenset(fold(c.name) for t in shown for c in t.columns))
+        if asking.principal.dialect != "duckdb" and not work.depth:
+            check_translated(survey, shown, asking.principal.dialect)
         check_predicates(survey, secured, views=views)
         inserts = group_inserts(source, survey, secured, asking.rulebook.policies, asking.principal)
         filtered = views or work.depth > 0 or any(s is not None and s.condition for s in secured)

@@ -80,7 +80,8 @@ def _moment(node: exp.Cast) -> bool:
 
 def _cast(node: exp.Cast) -> bool:
     plain = not isinstance(node.this, exp.Cast) and node.to.this in _TYPES and not node.args.get("format")
-    return plain or _moment(node)
+    # DuckDB does not cut a text to the length of its type
+    return (plain and not node.to.expressions) or _moment(node)
 
 
 def _frame(node: exp.WindowSpec) -> bool:
@@ -110,9 +111,20 @@ def _shifted(node: exp.Lag | exp.Lead) -> bool:
     return _only(node, "this", "offset", "default") and (offset is None or _whole(offset, 0))
 
 
+def _pattern(node: exp.Like | exp.ILike) -> bool:
+    """A written pattern, or a parameter: in PostgreSQL a backslash in a column's value would escape."""
+    parts = node.expression.walk()
+    return all(isinstance(p, exp.Literal | exp.Placeholder | exp.Parameter | exp.DPipe | exp.Paren) for p in parts)
+
+
 _CHECKS: dict[type[exp.Expr], Callable[[Any], bool]] = {
     exp.Literal: lambda n: n.is_string or str(n.this).replace(".", "", 1).isdigit(),  # no exponents
     exp.Cast: _cast,
+    exp.Like: _pattern,
+    exp.ILike: _pattern,
+    exp.Tuple: lambda n: isinstance(
+        n.parent, exp.Values | exp.Distinct | exp.GroupingSets | exp.Cube | exp.Rollup | exp.Group
+    ),
     exp.Column: lambda n: isinstance(n.this, exp.Identifier | exp.Star),
     exp.Table: lambda n: isinstance(n.this, exp.Identifier),
     exp.Identifier: lambda n: bool(n.this),
@@ -187,6 +199,9 @@ def translate(text: str, dialect: str) -> str:
     for trim in list(roots[0].find_all(exp.Trim)):
         trim.set("expression", exp.Literal.string(" "))  # DuckDB's own default takes every space of Unicode
     if dialect == "postgres":
+        for like in list(roots[0].find_all(exp.Like, exp.ILike)):
+            if like.expression.find(exp.Placeholder, exp.Parameter):  # a backslash in its value escapes
+                like.replace(exp.Escape(this=like.copy(), expression=exp.Literal.string("\\")))
         title_columns(roots[0], text)
     try:
         return roots[0].sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, comments=False)
