@@ -72,6 +72,8 @@ def machine() -> str:
         told = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout.split()
         parts.append(f"PostgreSQL {told[2]}")
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        load += ", all servers and clients under real-time scheduling"
     return (
         f"Python {platform.python_version()}, {', '.join(parts)}, {ssl.OPENSSL_VERSION}; {os.cpu_count()} cores, "
         f"{platform.machine()}, load {load}; commit {_commit()}."
