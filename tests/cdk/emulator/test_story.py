@@ -37,8 +37,9 @@ from tests.cdk.emulator.deploying import LEFT_OUT, STACKS, Deployed, deploy
 from tests.cdk.emulator.emulator import credentials, missing, running_emulator
 from tests.cdk.emulator.node import CHANGED, Node, make_node, told_by_template
 from tests.cdk.emulator.services import Hook, RunCommand, Services, served
+from tests.cdk.test_deploy_page import authority
 from tests.support.aws import Recording
-from tests.support.stack import hatidata, make_home
+from tests.support.stack import hatidata
 
 pytestmark = [
     pytest.mark.slow,
@@ -153,14 +154,15 @@ def story(assembly: Callable[[str], Path], tmp_path_factory: pytest.TempPathFact
 
 def provision(folder: Path, deployed: Deployed, account: dict[str, str]) -> tuple[Path, dict[str, str]]:
     """What docs/deploy.md says that a platform engineer does after `cdk deploy`."""
-    make_home(folder / "own-authority")  # certificates by whatever authority the customer has; here by a home's
-    tls = folder / "own-authority" / "tls"
+    tls = folder / "authority"
+    tls.mkdir(mode=0o700)
+    recipe = authority().replace("warehouse.example.com", "localhost")
+    subprocess.run(["/bin/bash", "-euc", recipe], cwd=tls, check=True, capture_output=True, timeout=60)
     public = deployed.emulator.client("kms").get_public_key(KeyId="alias/hatidata-signing")["PublicKey"]
     subprocess.run(
         ["openssl", "pkey", "-pubin", "-inform", "DER", "-out", str(tls / "signing.pub")], input=public, check=True
     )
-    mask_key = folder / "mask.key"
-    mask_key.write_bytes(os.urandom(32))
+    mask_key = tls / "mask.key"
     bucket = "hatidata-data-111122223333-ap-southeast-1"
     file = folder / "people.parquet"
     with duckdb.connect() as connection:
