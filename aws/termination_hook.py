@@ -14,7 +14,7 @@ _LEAVING = frozenset({"Terminating:Proceed", "Terminated", "Detached"})
 
 
 class GroupHook:
-    """Implements `governance.node_ports.TerminationHook`."""
+    """Implements `governance.node_ports.TerminationHook` and `NodeGroup`."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -43,6 +43,13 @@ class GroupHook:
 
     def waiting(self, group: str) -> list[str]:
         """See the port."""
+        return self._instances(group, _WAIT)
+
+    def serving(self, group: str) -> list[str]:
+        """See the port."""
+        return self._instances(group, "InService")
+
+    def _instances(self, group: str, state: str) -> list[str]:
         try:
             answer = self._client.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
         except (ClientError, BotoCoreError) as error:
@@ -51,7 +58,7 @@ class GroupHook:
             str(instance["InstanceId"])
             for found in answer.get("AutoScalingGroups", [])
             for instance in found.get("Instances", [])
-            if str(instance.get("LifecycleState", "")).removeprefix("Warmed:") == _WAIT
+            if str(instance.get("LifecycleState", "")).removeprefix("Warmed:") == state
         ]
 
     def _tell(self, operation: str, action: LifecycleAction, **more: str) -> None:

@@ -35,7 +35,7 @@ def compose(app: cdk.App, deployment: Deployment, software: Software) -> None:
         software=software,
         vpc=network.vpc,
         subnets=network.subnets,
-        security_group=network.doors.functions,
+        doors=network.doors,
         keys=keys.keys,
         roles=keys.roles,
         **common,

@@ -36,20 +36,19 @@ FIGURES = (
     ),
     Watched("audit-deviates", "AuditDeviations", "Audit objects are not as the plan says."),
     Watched(
-        "audit-lag", "AuditLagSeconds", "Audit records wait longer than 5 minutes.", over=300, control_plane_only=True
+        "audit-lag", "AuditLagSeconds", "Audit records wait longer than 5 minutes.", over=300
     ),
     Watched(
         "rulebook-age", "RulebookAgeSeconds", "A node's rulebook is older than 30 seconds.", over=30,
-        control_plane_only=True,
     ),
     Watched(
         "nodes-silent", "NodesAlive", "Fewer nodes tell their figures than there must be.", under=1,
-        silence_alarms=True, control_plane_only=True,
+        silence_alarms=True,
     ),
     Watched(
         "cache-thrash", "CacheEvictions", "The cache throws out blocks faster than it serves them.", over=2000,
         minutes=15,
-        rate_per_minute=True, control_plane_only=True,
+        rate_per_minute=True,
     ),
     Watched(
         "key-expiring", "KeysExpiring", "An API key ends within a day.", minutes=60, control_plane_only=True

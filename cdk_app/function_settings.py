@@ -13,6 +13,7 @@ from lambdas.control_plane.settings import ControlPlaneSettings
 from lambdas.key_rotation.settings import KeyRotationSettings
 from lambdas.luks_erase.settings import LuksEraseSettings
 from lambdas.node_figures.settings import NodeFiguresSettings
+from lambdas.node_probe.settings import NodeProbeSettings
 from lambdas.register_settings import RegisterSettings
 from lambdas.webhook_delivery.settings import WebhookDeliverySettings
 
@@ -88,6 +89,12 @@ def _node_figures(deployment: Deployment, _things: Things) -> dict[str, str]:
     return NodeFiguresSettings(table=deployment.name("control")).environment()
 
 
+def _node_probe(deployment: Deployment, _things: Things) -> dict[str, str]:
+    return NodeProbeSettings(
+        group=deployment.name("nodes"), environment_name=deployment.place.environment
+    ).environment()
+
+
 def _luks_erase(deployment: Deployment, things: Things) -> dict[str, str]:
     return LuksEraseSettings(
         table=deployment.name("terminations"),
@@ -110,6 +117,7 @@ _ENVIRONMENTS: dict[str, Callable[[Deployment, Things], dict[str, str]]] = {
     "audit_tiering": _audit_tiering,
     "luks_erase": _luks_erase,
     "node_figures": _node_figures,
+    "node_probe": _node_probe,
     "key_rotation": _key_rotation,
     "key_expiry": _register,
     "webhook_delivery": _webhook_delivery,

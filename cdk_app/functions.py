@@ -21,10 +21,11 @@ from cdk_app.bells import EVENT_AGE_S, RETRIES, Schedules
 from cdk_app.boot.run_document import run_document
 from cdk_app.function_settings import ERASE_HOOK, environment_of
 from cdk_app.keys import KeyRing, Roles
+from cdk_app.network import Doors
 from cdk_app.permissions import Things, statements_of, things_of
 from cdk_app.settings import Deployment
 from cdk_app.software import Software
-from cdk_app.staff import KEY_ROTATION, LUKS_ERASE, Employee, staff_of
+from cdk_app.staff import KEY_ROTATION, LUKS_ERASE, NODE_PROBE, Employee, staff_of
 
 RUNTIME = lambda_.Runtime.PYTHON_3_14
 _INTERFACES = [
@@ -49,14 +50,14 @@ class FunctionsStack(cdk.Stack):
         software: Software,
         vpc: ec2.IVpc,
         subnets: ec2.SubnetSelection,
-        security_group: ec2.ISecurityGroup,
+        doors: Doors,
         keys: KeyRing,
         roles: Roles,
         env: cdk.Environment,
     ) -> None:
         super().__init__(scope, construct_id, env=env, description="HatiData: functions")
         self._deployment = deployment
-        self._vpc, self._subnets, self._security_group = vpc, subnets, security_group
+        self._vpc, self._subnets, self._doors = vpc, subnets, doors
         self._roles = roles
         self._log_key = kms.Key.from_key_arn(self, "ControlKey", keys.control.key_arn)
         self._queue_key = kms.Key.from_key_arn(self, "QueuesKey", keys.queues.key_arn)
@@ -133,7 +134,7 @@ class FunctionsStack(cdk.Stack):
             dead_letter_queue=queue,
             vpc=self._vpc if employee.in_vpc else None,
             vpc_subnets=self._subnets if employee.in_vpc else None,
-            security_groups=[self._security_group] if employee.in_vpc else None,
+            security_groups=[self._door(employee)] if employee.in_vpc else None,
         )
         function.node.add_dependency(policy)
         return function
@@ -236,6 +237,9 @@ class FunctionsStack(cdk.Stack):
                 max_event_age=cdk.Duration.seconds(EVENT_AGE_S),
             )
         )
+
+    def _door(self, employee: Employee) -> ec2.SecurityGroup:
+        return (self._doors.probe if employee.room == NODE_PROBE else None) or self._doors.functions
 
     def _name(self, employee: Employee) -> str:
         return self._deployment.name(employee.room.replace("_", "-"))

@@ -25,6 +25,8 @@ class Doors:
     """The load balancer that clients reach."""
     nodes: ec2.SecurityGroup
     functions: ec2.SecurityGroup
+    probe: ec2.SecurityGroup | None
+    """The one function that reads nodes' figures at their door, where the control plane is elsewhere."""
     endpoints: ec2.SecurityGroup
     """The interface endpoints of AWS services."""
     control_link: ec2.SecurityGroup
@@ -124,6 +126,7 @@ class NetworkStack(cdk.Stack):
             front=self._group("Front", "load balancer of clients"),
             nodes=self._group("Nodes", "query nodes"),
             functions=self._group("Functions", "functions"),
+            probe=None if self._deployment.own_control_plane else self._group("Probe", "reader of figures"),
             endpoints=self._group("Endpoints", "interface endpoints of AWS services"),
             control_link=self._group("ControlLink", "way of nodes to the control plane"),
             control_front=self._group("ControlFront", "network load balancer of the control plane"),
@@ -144,6 +147,9 @@ class NetworkStack(cdk.Stack):
         for cidr in network.webhook_cidrs:
             doors.functions.add_egress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(HTTPS), "receivers of webhooks")
         self._between(doors.nodes, doors.endpoints, HTTPS, "KMS and Systems Manager")
+        if doors.probe is not None:
+            self._between(doors.probe, doors.nodes, METRICS_PORT, "figures of nodes (H10)")
+            self._between(doors.probe, doors.endpoints, HTTPS, "AWS services")
         self._between(doors.functions, doors.endpoints, HTTPS, "AWS services")
         self._between(doors.nodes, doors.control_link, NODE_PORT, "rulebook and figures, by PrivateLink")
         self._between(doors.control_link, doors.control_front, NODE_PORT, "nodes, by PrivateLink")

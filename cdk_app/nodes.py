@@ -68,7 +68,7 @@ class NodesStack(cdk.Stack):
         self, image_id: str, security_group: ec2.ISecurityGroup, roles: Roles, keys: KeyRing
     ) -> ec2.LaunchTemplate:
         nodes = self._deployment.nodes
-        return ec2.LaunchTemplate(
+        template = ec2.LaunchTemplate(
             self,
             "Template",
             launch_template_name=self._deployment.name("node"),
@@ -99,6 +99,13 @@ class NodesStack(cdk.Stack):
             ],
             user_data=user_data(self._deployment, data_key_arn=keys.data.key_arn),
         )
+        resource = template.node.default_child
+        assert isinstance(resource, ec2.CfnLaunchTemplate)  # noqa: S101 - what the construct is made of
+        # `node_probe` knows nodes by their ids; the VPC's resolver then knows them by the same.
+        resource.add_property_override(
+            "LaunchTemplateData.PrivateDnsNameOptions", {"EnableResourceNameDnsARecord": True}
+        )
+        return template
 
     def _group(
         self,
@@ -155,11 +162,7 @@ class NodesStack(cdk.Stack):
         return group
 
     def _scaling(self) -> None:
-        """By running queries; by CPU where their number is told to a control plane elsewhere."""
-        warmup = cdk.Duration.minutes(3)
-        if not self._deployment.own_control_plane:
-            self.group.scale_on_cpu_utilization("Cpu", target_utilization_percent=60, estimated_instance_warmup=warmup)
-            return
+        """By running queries, whoever publishes their number (`node_figures`, or `node_probe`)."""
         self.group.scale_to_track_metric(
             "Concurrency",
             metric=cloudwatch.Metric(
@@ -170,5 +173,5 @@ class NodesStack(cdk.Stack):
                 period=cdk.Duration.minutes(1),
             ),
             target_value=self._deployment.nodes.queries_per_node,
-            estimated_instance_warmup=warmup,
+            estimated_instance_warmup=cdk.Duration.minutes(3),
         )

@@ -180,6 +180,11 @@ def _end_nodes(things: Things) -> list[iam.PolicyStatement]:
     ]
 
 
+def _see_nodes(_things: Things) -> list[iam.PolicyStatement]:
+    # The service has no resources to name for it.
+    return [_allow("WhichNodes", ["autoscaling:DescribeAutoScalingGroups"], "*")]
+
+
 def _journal(things: Things) -> list[iam.PolicyStatement]:
     actions = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
     return [_allow("Journal", actions, things.termination_table)]
@@ -206,6 +211,7 @@ _STATEMENTS = {
     Use.OPEN_SECRETS: _open_secrets,
     Use.ROTATE_KEYS: _rotate_keys,
     Use.END_NODES: _end_nodes,
+    Use.SEE_NODES: _see_nodes,
     Use.JOURNAL: _journal,
     Use.ALARM: _alarm,
 }

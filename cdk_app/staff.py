@@ -18,6 +18,7 @@ from lambdas.chain_checkpoint.settings import SCHEDULE_MINUTES as CHAIN_CHECKPOI
 from lambdas.key_expiry.settings import SCHEDULE_MINUTES as KEY_EXPIRY_MINUTES
 from lambdas.key_rotation.settings import SCHEDULE_MINUTES as KEY_ROTATION_MINUTES
 from lambdas.node_figures.settings import SCHEDULE_MINUTES as NODE_FIGURES_MINUTES
+from lambdas.node_probe.settings import SCHEDULE_MINUTES as NODE_PROBE_MINUTES
 from lambdas.webhook_delivery.settings import SCHEDULE_MINUTES as WEBHOOK_MINUTES
 
 WEBHOOK_DELIVERY = "webhook_delivery"
@@ -25,6 +26,7 @@ LUKS_ERASE = "luks_erase"
 CONTROL_PLANE = "control_plane"
 RULEBOOK_POLL = "rulebook_poll"
 KEY_ROTATION = "key_rotation"
+NODE_PROBE = "node_probe"
 SCHEDULED = json.dumps({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"})
 """What EventBridge Scheduler sends when it is told nothing else, told plainly."""
 TICK = json.dumps({"hatidata": "tick"})
@@ -55,6 +57,8 @@ class Use(StrEnum):
     """See how keys rotate, and rotate them on demand (claim W2.6)."""
     END_NODES = "end-nodes"
     """Send nodes the three words of their end, and let them go."""
+    SEE_NODES = "see-nodes"
+    """See which nodes the group has."""
     JOURNAL = "journal"
     """Write down how far a node's end has come."""
     ALARM = "alarm"
@@ -80,6 +84,8 @@ class Employee:
     """The event the schedule sends."""
     control_plane_only: bool = False
     """Left out when the control plane is elsewhere."""
+    elsewhere_only: bool = False
+    """Left out when it is here."""
     door: str = ""
     """The module that holds `handler`."""
 
@@ -176,6 +182,15 @@ _STAFF = (
         control_plane_only=True,
     ),
     Employee(
+        NODE_PROBE,
+        "Reads the nodes' figures at their door and publishes them as metrics",
+        frozenset({Use.SEE_NODES}),
+        timeout_s=50,
+        concurrency=1,
+        every_minutes=NODE_PROBE_MINUTES,
+        elsewhere_only=True,
+    ),
+    Employee(
         "chain_checkpoint",
         "Lays signed checkpoints of the admin chains into the audit",
         frozenset({Use.REGISTER, Use.CHECKPOINTS, Use.SIGN}),
@@ -188,9 +203,9 @@ _STAFF = (
 
 def staff_of(deployment: Deployment) -> tuple[Employee, ...]:
     """The functions of this deployment, in a fixed order."""
-    outside = deployment.network.webhooks_outside
+    outside, own = deployment.network.webhooks_outside, deployment.own_control_plane
     return tuple(
         replace(employee, in_vpc=not outside) if employee.room == WEBHOOK_DELIVERY else employee
         for employee in _STAFF
-        if deployment.own_control_plane or not employee.control_plane_only
+        if not (employee.elsewhere_only if own else employee.control_plane_only)
     )

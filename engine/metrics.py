@@ -42,6 +42,7 @@ class NodeMetrics:
         self.audit_lag = Gauge("hatidata_audit_lag_seconds", "Age of the oldest record not shipped.", registry=r)
         self.audit_spool_bytes = Gauge("hatidata_audit_spool_bytes", "Bytes in the audit spool.", registry=r)
         self.cache_bytes = Gauge("hatidata_cache_bytes", "Bytes of blocks on the cache volume.", registry=r)
+        self.cache_evictions = Gauge("hatidata_cache_evictions", "Blocks thrown out of the cache.", registry=r)
         self.workers_lost = Gauge("hatidata_workers_lost", "Query processes killed or crashed.", registry=r)
         self.incidents = Counter("hatidata_incidents", "Faults that no refusal foresaw.", registry=r)
 

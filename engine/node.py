@@ -299,6 +299,7 @@ class Node:
         metrics.audit_lag.set(self.audit.lag_s)
         metrics.audit_spool_bytes.set(self.audit.spool_bytes)
         metrics.cache_bytes.set(cache.bytes_held)
+        metrics.cache_evictions.set(cache.evictions)
         metrics.workers_lost.set(self._executor.pool.lost_workers)
 
     # ------------------------------------------------------------ reports to the control plane

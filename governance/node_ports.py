@@ -49,6 +49,17 @@ class Standing(StrEnum):
     """The group cannot be asked just now."""
 
 
+class NodeGroup(Protocol):
+    """The group as it stands."""
+
+    def serving(self, group: str) -> list[str]:
+        """Instances in service.
+
+        Raises:
+            HookFailed: the group cannot be asked.
+        """
+
+
 class TerminationHook(Protocol):
     """The group's side of a termination."""
 

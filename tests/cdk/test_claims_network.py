@@ -168,12 +168,22 @@ def test_w1_8_the_node_learns_the_clients_address_from_the_load_balancer(cloud: 
     assert "HATIDATA_PROXY_FROM=10.80.0.0/16\n" in data
 
 
-def test_w1_9_port_9090_admits_monitoring_and_the_health_check_only(cloud: Cloud, deployment: Deployment) -> None:
+def test_w1_9_port_9090_admits_monitoring_and_the_health_check_only(
+    cloud: Cloud, guest: Cloud, deployment: Deployment
+) -> None:
     monitoring = {(cidr, METRICS_PORT) for cidr in deployment.network.monitoring_cidrs}
     assert {each for each in admitted(cloud, "Nodes") if each[1] == METRICS_PORT} == {
         *monitoring,
         ("Front", METRICS_PORT),
     }
+    # Where the control plane is elsewhere one function more reads the figures, and nothing else is open to it.
+    assert {each for each in admitted(guest, "Nodes") if each[1] == METRICS_PORT} == {
+        *monitoring,
+        ("Front", METRICS_PORT),
+        ("Probe", METRICS_PORT),
+    }
+    assert admitted(guest, "Probe", "Egress") == {("Nodes", METRICS_PORT), ("Endpoints", 443)}
+    assert admitted(guest, "Probe") == set()
     # The load balancer listens on 5439 alone, so nobody comes to 9090 through it.
     front = cloud.one("AWS::ElasticLoadBalancingV2::LoadBalancer", "access", Name="hatidata-front")
     listeners = [

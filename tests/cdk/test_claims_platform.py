@@ -136,8 +136,12 @@ def test_w7_1_new_software_comes_by_an_instance_refresh_that_keeps_capacity(clou
     assert policy["Preferences"]["MinHealthyPercentage"] == 100
 
 
-def test_w7_1_nodes_follow_the_number_of_running_queries(cloud: Cloud, deployment: Deployment) -> None:
-    tracking = cloud.one("AWS::AutoScaling::ScalingPolicy").properties["TargetTrackingConfiguration"]
+@pytest.mark.parametrize("variant", ["cloud", "guest"])
+def test_w7_1_nodes_follow_the_number_of_running_queries(
+    variant: str, request: pytest.FixtureRequest, deployment: Deployment
+) -> None:
+    each: Cloud = request.getfixturevalue(variant)
+    tracking = each.one("AWS::AutoScaling::ScalingPolicy").properties["TargetTrackingConfiguration"]
     assert tracking["TargetValue"] == deployment.nodes.queries_per_node
     assert tracking["CustomizedMetricSpecification"]["MetricName"] == "QueriesRunning"
 
@@ -154,6 +158,21 @@ def test_w7_2_protected_data_stays_in_the_vpc(cloud: Cloud) -> None:
     assert not [
         each for each in cloud.resources if each.type.startswith(("AWS::RAM::", "AWS::DataSync::", "AWS::Glue::"))
     ]
+
+
+@pytest.mark.parametrize("variant", ["cloud", "guest"])
+@pytest.mark.parametrize("name", ["audit-lag", "rulebook-age", "nodes-silent", "cache-thrash", "too-few-nodes"])
+def test_h10_nodes_are_watched_in_the_customers_account_wherever_the_control_plane_is(
+    variant: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    each: Cloud = request.getfixturevalue(variant)
+    alarm = each.one("AWS::CloudWatch::Alarm", AlarmName=f"hatidata-{name}").properties
+    assert alarm["AlarmActions"]
+    publisher = {"cloud": "hatidata-node-figures", "guest": "hatidata-node-probe"}[variant]
+    functions = {found.properties["FunctionName"] for found in each.of("AWS::Lambda::Function")}
+    assert functions & {"hatidata-node-figures", "hatidata-node-probe"} == {publisher}
+    template = each.one("AWS::EC2::LaunchTemplate").properties["LaunchTemplateData"]
+    assert template["PrivateDnsNameOptions"] == {"EnableResourceNameDnsARecord": True}, "by which the probe finds nodes"
 
 
 @pytest.mark.parametrize(
