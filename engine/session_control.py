@@ -19,11 +19,16 @@ from engine.session_command_types import (
     SetParameters,
     Show,
 )
+from engine.session_run import new_id, stamp
 from engine.session_settings import PARAMETERS, fold, shown_name
 from engine.session_state import TEXT_OID, LocalRows, SessionState
 from engine.wire import backend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
+from governance.audit_record import SessionEvent
+from governance.errors import Refusal
+
+_PAIRS_MAX = 16
 
 
 def text_field(name: str) -> Field:
@@ -47,11 +52,53 @@ def local_rows(state: SessionState, command: Command) -> LocalRows | None:
 
 
 async def carry_out(state: SessionState, command: Command) -> str:
-    """Do what the command says; its tag.
+    """Do what the command says; its tag. What changes the session, or was to, is audited as an event (claim W5.1).
 
     Raises:
-        SessionRefused: it may not be now, or names what is not there.
+        Refusal: it may not be now, names what is not there, or claims to be another agent.
     """
+    try:
+        tag = await _carried_out(state, command)
+    except Refusal as refusal:
+        _audit(state, command, refusal.code)
+        raise
+    _audit(state, command, "")
+    return tag
+
+
+def _audit(state: SessionState, command: Command, refused: str) -> None:
+    """An event of what was set: names of ours, and values as the environment keeps parameters of statements."""
+    match command:
+        case SetParameters(pairs=pairs):
+            verb = "set"
+        case Reset(name=name):
+            verb, pairs = "reset", ((name, None),) if name else ()
+        case Discard(what=what):
+            verb, pairs = f"discard_{what}", ()
+        case _:
+            return
+    desk = state.desk
+    texts = desk.texts(state.identity.rulebook.audit)
+    shown = [
+        f"{fold(name)} = {texts.parameter(value) if value is not None else 'DEFAULT'}"
+        if fold(name) in PARAMETERS or fold(name) in (AGENT_ID, AGENT_FRAMEWORK)
+        else "a parameter of the client's own"
+        for name, value in pairs[:_PAIRS_MAX]
+    ]
+    desk.audit.event(
+        SessionEvent(
+            event_id=new_id(),
+            at=stamp(desk.clock.now()),
+            kind="command_refused" if refused else "command",
+            source_ip=state.facts.source_ip,
+            detail=refused or verb,
+            session=state.facts,
+            extra=(("command", verb), ("parameters", shown)),
+        )
+    )
+
+
+async def _carried_out(state: SessionState, command: Command) -> str:
     match command:
         case Begin():
             return _begin(state, command)

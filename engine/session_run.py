@@ -46,6 +46,8 @@ DENIED = frozenset(
 """Codes that are the law's no; every other error is a failure."""
 
 _VALUE_CHARS_MAX = 1024
+_VALUE_BYTES_MAX = 1 << 20
+"""Of a parameter, what the audit looks at; it keeps much less (`engine.audit.texts`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,4 +372,4 @@ def _shown(texts: AuditTexts, values: Sequence[ParameterValue]) -> tuple[str, ..
 
 
 def _text(data: bytes) -> str:
-    return data[:_VALUE_CHARS_MAX].decode("utf-8", "replace")
+    return data[:_VALUE_BYTES_MAX].decode("utf-8", "replace")

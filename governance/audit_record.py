@@ -119,7 +119,7 @@ class SessionEvent:
     event_id: str
     at: str
     kind: str
-    """login, login_refused, logout, cancel_request, connection_refused."""
+    """login, login_refused, logout, command, command_refused, cancel_request, connection_refused."""
     source_ip: str
     detail: str = ""
     """A stable code, never free text from the client."""

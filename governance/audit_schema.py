@@ -100,7 +100,11 @@ EVENT_FIELDS = (
     Field("event_id", _ID, "public", "The event; exactly one record has it."),
     Field("at", _MOMENT, "public", "When it happened, UTC."),
     Field(
-        "kind", _TEXT, "public", "login, login_refused, logout, cancel_request, connection_refused, spool_damaged, ..."
+        "kind",
+        _TEXT,
+        "public",
+        "login, login_refused, logout, command, command_refused, cancel_request, connection_refused, spool_damaged, "
+        "and others of the audit itself.",
     ),
     Field("detail", _TEXT, "public", "A stable code."),
     *_SESSION,

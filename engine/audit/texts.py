@@ -15,6 +15,8 @@ from governance.retention import kept_parameter, kept_sql
 _CHARS_REMEMBERED_MAX = 4096
 _TEXTS_REMEMBERED = 2048
 _CHOICES_REMEMBERED = 4
+PARAMETER_CHARS_MAX = 1024
+_BETWEEN_DIGITS = "-./()+"
 _LITERALS = b"hatidata audit literals 1"
 
 
@@ -49,7 +51,9 @@ class AuditTexts:
         return kept_sql(text, self.form, self._key, self._redact)
 
     def parameter(self, text: str | None) -> str:
-        """What is kept of one parameter's text; None is NULL."""
+        """What is kept of one parameter's text; None is NULL. A digest is the whole text's, a text its beginning."""
+        if text is not None and self.form is SqlForm.REDACTED:
+            text = beginning(text, PARAMETER_CHARS_MAX)
         return kept_parameter(text, self.form, self._key, self._redact)
 
     def digest(self, governed: str) -> str:
@@ -58,6 +62,21 @@ class AuditTexts:
         Empty without a key. Records written before this was so hold the plain hash; both are 64 hex digits.
         """
         return hmac.new(self._key, governed.encode(), hashlib.sha256).hexdigest() if self._key and governed else ""
+
+
+def beginning(text: str, chars_max: int) -> str:
+    """At most so many characters, and how many there were; no word and no run of digits is cut in two.
+
+    Half a card number is no card number to any pattern, and still half of one.
+    """
+    if len(text) <= chars_max:
+        return text
+    end = chars_max
+    while end and not text[end - 1].isspace():
+        end -= 1
+    while end and (text[end - 1].isspace() or text[end - 1].isdigit() or text[end - 1] in _BETWEEN_DIGITS):
+        end -= 1
+    return f"{text[:end]}[TRUNCATED:{len(text)}]"
 
 
 def audit_texts(mask_key: bytes = b"") -> Callable[[AuditChoice], AuditTexts]:

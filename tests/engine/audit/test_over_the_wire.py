@@ -228,6 +228,34 @@ def test_w5_1_denied_and_failed_statements_are_audited_too(stack: Stack) -> None
         assert record["sqlstate"], tag
 
 
+def test_w5_1_what_changes_a_session_is_an_event_with_its_values_redacted(stack: Stack) -> None:
+    with stack.connect(stack.keys["bot"]) as connection:
+        connection.execute("SET hatidata.dialect = 'snowflake'")
+        connection.execute("SET application_name = 'of bob@example.com'")
+        connection.execute("RESET hatidata.dialect")
+        connection.execute("DISCARD ALL")
+        for refused in ("SET hatidata.agent_id = 'another'", "SET \"me 123-45-6789\" = 'x'"):
+            with pytest.raises(psycopg.Error):
+                connection.execute(refused.encode())
+    deadline = time.monotonic() + 15
+    events: list[dict[str, Any]] = []
+    while len(events) < 6 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        found = lines(files(stack.home / "audit"), "sessions/")
+        events = [event for event in found if event["kind"].startswith("command") and event["agent_id"] == "bot-7"]
+    told = [(event["kind"], event["detail"], event["extra"]["parameters"]) for event in events]
+    assert told[:4] == [
+        ("command", "set", ["hatidata.dialect = snowflake"]),
+        ("command", "set", ["application_name = of [REDACTED:EMAIL]"]),
+        ("command", "reset", ["hatidata.dialect = DEFAULT"]),
+        ("command", "discard_all", []),
+    ]
+    assert told[4] == ("command_refused", "claim_mismatch", ["hatidata.agent_id = another"])
+    assert told[5][0] == "command_refused"
+    assert told[5][2] == ["a parameter of the client's own"]
+    assert {event["user"] for event in events} == {"ana@acme.example"}
+
+
 def test_w5_1_a_query_on_a_killed_node_is_interrupted_and_the_audit_stays_sound(stack: Stack) -> None:
     with stack.connect(stack.keys["ana"]) as connection:
         for number in range(20):
