@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
-from engine.cache.objects import BLOCK_BYTES, PARTS, parts_of, parts_within
+from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PARTS, parts_of, parts_within
 
 _BLOCKS_OPEN_MAX = 2048
 _WAIT_S = 120.0
@@ -68,8 +68,8 @@ class BlockClient:
         """Begin to listen for answers."""
         threading.Thread(target=self._listen, name="blocks", daemon=True).start()
 
-    def get(self, number: int, start: int, end: int) -> list[Block]:
-        """The blocks that hold bytes [start, end) of object `number`, in order.
+    def get(self, number: int, start: int, end: int) -> tuple[list[Block], bool]:
+        """The blocks that hold bytes [start, end) of object `number`, in order, and whether any had to be asked for.
 
         Raises:
             BlocksRefused: the node did not give them.
@@ -105,7 +105,27 @@ class BlockClient:
             if not waiting.done.wait(_WAIT_S) or waiting.outcome is not Outcome.GIVEN:
                 raise BlocksRefused(waiting.outcome)
             found[block] = waiting.blocks[block - waiting.first]
-        return [found[block] for block in blocks]
+        return [found[block] for block in blocks], bool(waits)
+
+    def read(self, number: int, start: int, end: int) -> tuple[bytes, bool]:
+        """Bytes [start, end) of object `number`, end > start, and whether they had to be asked for. Raises as `get`."""
+        blocks, waited = self.get(number, start, end)
+        pieces = []
+        for at, block in zip(range(start - start % BLOCK_BYTES, end, BLOCK_BYTES), blocks, strict=True):
+            low, high = max(start, at), min(end, at + BLOCK_BYTES)
+            pieces.append(os.pread(block.descriptor, high - low, HEADER_BYTES + low - at))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), waited
+
+    def ask(self, number: int, start: int, end: int) -> None:
+        """Have the node bring bytes [start, end) of object `number` to the cache volume; no answer comes.
+
+        Raises:
+            OSError: the node is gone.
+        """
+        first, last = parts_of(start, end)
+        for at in range(first, last, PARTS):
+            with self._sending:
+                self._socket.sendall(ASK.pack(0, number, at, min(at + PARTS, last)))
 
     def _listen(self) -> None:
         room = socket.CMSG_SPACE(BLOCKS_MAX * 4)

@@ -37,9 +37,11 @@ class ObjectNumbers:
 class BlockUse:
     """What one statement took, counted by the door."""
 
-    __slots__ = ("cache_bytes", "store_bytes")
+    __slots__ = ("ahead_bytes", "cache_bytes", "store_bytes")
 
     def __init__(self) -> None:
+        self.ahead_bytes = 0
+        """Brought from the store ahead of a read and not read yet: then they were not found in the cache."""
         self.cache_bytes = 0
         self.store_bytes = 0
 
@@ -151,14 +153,19 @@ class BlockDoor:
             outcome = Outcome.FAILED
         else:
             outcome, blocks = Outcome.GIVEN, given.blocks
-            self._charge(number, given)
+            self._charge(number, given, ahead=not request)
         if request and not self._closed:
             self._answer(request, outcome, blocks)
 
-    def _charge(self, number: int, given: Given) -> None:
+    def _charge(self, number: int, given: Given, *, ahead: bool) -> None:
         for use in (use for use, held in self._uses.items() if number in held):
             use.store_bytes += given.store_bytes
-            use.cache_bytes += given.cache_bytes
+            if ahead:
+                use.ahead_bytes += given.store_bytes
+            else:
+                brought = min(use.ahead_bytes, given.cache_bytes)
+                use.ahead_bytes -= brought
+                use.cache_bytes += given.cache_bytes - brought
 
     # ------------------------------------------------------------------ answers
 

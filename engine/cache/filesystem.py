@@ -7,7 +7,6 @@ DuckDB remembers of a file stays good. Names are looked up in what the node sent
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -16,8 +15,8 @@ from typing import Any, Protocol
 
 import fsspec
 
-from engine.cache.block_client import Block, BlockClient, BlocksRefused
-from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES
+from engine.cache.block_client import BlockClient, BlocksRefused
+from engine.cache.read_ahead import ReadAhead
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Objects are immutable versions, so they are never modified."""
@@ -67,9 +66,10 @@ class _Pinned:
 class PinnedFile:
     """One open object. DuckDB seeks and reads from several threads, so the position is per thread."""
 
-    def __init__(self, pinned: _Pinned, blocks: BlockClient, faults: Faults) -> None:
+    def __init__(self, pinned: _Pinned, blocks: BlockClient, ahead: ReadAhead, faults: Faults) -> None:
         self._pinned = pinned
         self._blocks = blocks
+        self._ahead = ahead
         self._faults = faults
         self._positions: dict[int, int] = {}
         self.closed = False
@@ -97,18 +97,17 @@ class PinnedFile:
         end = self._pinned.size if size < 0 else min(start + size, self._pinned.size)
         if end <= start:
             return b""
-        first = start // BLOCK_BYTES
+        number = self._pinned.number
         try:
-            held = self._blocks.get(self._pinned.number, start, end)
+            data, waited = self._blocks.read(number, start, end)
         except BlocksRefused as refused:
             self._faults.note(tuple(self._pinned.tables), refused.outcome.name.lower())
             raise
-        pieces = [_slice(one, block, start, end) for block, one in enumerate(held, first)]
         self._positions[threading.get_ident()] = end
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if len(data) != end - start:
             self._faults.note(tuple(self._pinned.tables))
             raise OSError("short block")
+        self._ahead.note(number, self._pinned.size, start, end, waited=waited)
         return data
 
     def readable(self) -> bool:
@@ -132,12 +131,6 @@ class PinnedFile:
         self._positions.clear()
 
 
-def _slice(held: Block, block: int, start: int, end: int) -> bytes:
-    at = block * BLOCK_BYTES
-    low, high = max(start, at), min(end, at + BLOCK_BYTES)
-    return os.pread(held.descriptor, high - low, HEADER_BYTES + low - at)
-
-
 class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
     """What DuckDB sees of the world."""
 
@@ -147,11 +140,16 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, blocks: BlockClient) -> None:
         super().__init__()
         self._block_client = blocks
+        self._ahead = ReadAhead(lambda number, start, end: blocks.read(number, start, end)[0], blocks.ask)
         self._known = threading.Condition()
         self._snapshots: dict[str, tuple[str, list[_Pinned]]] = {}
         self._objects: dict[str, _Pinned] = {}
         self._numbers: dict[int, _Pinned] = {}
         self.faults = Faults()
+
+    def start(self) -> None:
+        """Begin to read ahead of scans."""
+        self._ahead.start()
 
     def admit(self, images: Iterable[Image]) -> None:
         """Learn snapshots."""
@@ -242,4 +240,4 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         """
         if mode not in ("rb", "r"):
             raise PermissionError("read-only")
-        return PinnedFile(self._find(path), self._block_client, self.faults)
+        return PinnedFile(self._find(path), self._block_client, self._ahead, self.faults)

@@ -275,6 +275,7 @@ def _prepare(settings: dict[str, Any], blocks: socket.socket) -> tuple[Statement
     client = BlockClient(blocks)
     client.start()
     files = PinnedFileSystem(client)
+    files.start()
     lock_instance(instance, limits, files)
     gc.collect()
     gc.freeze()  # what is here now stays: looking at it again and again would only make statements wait

@@ -49,11 +49,13 @@ def test_a_running_statements_objects_are_given_and_charged(tmp_path: Path) -> N
         stored = await pinned(store, "s/t.parquet")
         use = door.hold([Snapshot("s.t", "s", (stored,))])
         number = numbers.number(stored)
-        blocks = await asyncio.to_thread(client.get, number, 0, len(data))
+        blocks, asked = await asyncio.to_thread(client.get, number, 0, len(data))
+        assert asked
         read = b"".join(os.pread(b.descriptor, stored.block_bytes(at), HEADER_BYTES) for at, b in enumerate(blocks))
         assert read == data
         assert (use.status, use.store_bytes, use.cache_bytes) == ("miss", len(data), 0)
-        again = await asyncio.to_thread(client.get, number, 3 * BLOCK_BYTES, 5 * BLOCK_BYTES)
+        again, asked = await asyncio.to_thread(client.get, number, 3 * BLOCK_BYTES, 5 * BLOCK_BYTES)
+        assert not asked
         assert [b.descriptor for b in again] == [b.descriptor for b in blocks[3:5]]
         door.release(use)
         second = door.hold([Snapshot("s.t", "s", (stored,))])
@@ -98,11 +100,11 @@ def test_a_reader_asks_again_for_what_its_file_did_not_hold_yet(tmp_path: Path) 
         use = door.hold([Snapshot("s.t", "s", (stored,))])
         number = numbers.number(stored)
         for part in (PARTS - 1, 3, 4, PARTS, 0):
-            (block,) = await asyncio.to_thread(client.get, number, part * PART_BYTES, (part + 1) * PART_BYTES)
+            (block,), _ = await asyncio.to_thread(client.get, number, part * PART_BYTES, (part + 1) * PART_BYTES)
             assert block.parts >> part % PARTS & 1
         assert use.store_bytes == 5 * PART_BYTES
         span = (3 * PART_BYTES, (PARTS + 1) * PART_BYTES)
-        first, second = await asyncio.to_thread(client.get, number, *span)
+        (first, second), _ = await asyncio.to_thread(client.get, number, *span)
         whole = (1 << PARTS) - 1
         assert (first.parts | 0b110, second.parts) == (whole, 1)
         assert (use.store_bytes, use.cache_bytes) == ((5 + PARTS - 6) * PART_BYTES, 3 * PART_BYTES), "one block it had"
@@ -139,7 +141,7 @@ def test_garbage_and_floods_do_not_hurt_the_node(tmp_path: Path) -> None:
         door.hold([Snapshot("s.t", "s", (stored,))])
         flood = b"".join(ASK.pack(0, number, 2**31, 2**31) for number in range(2000))
         await asyncio.to_thread(raw.sendall, flood)
-        blocks = await asyncio.to_thread(client.get, numbers.number(stored), 0, 1)
+        blocks, _ = await asyncio.to_thread(client.get, numbers.number(stored), 0, 1)
         assert len(blocks) == 1
         assert len(door._tasks) <= 512
 
