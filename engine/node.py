@@ -132,8 +132,8 @@ class Node:
         self.audit = QueryAudit(
             AuditSettings(own / "spool", self.name, ship_age_s=settings.audit_ship_s), audit_store, clock
         )
-        if audit_table is not None:
-            self._executor.audit = AuditTable(audit_table, self.audit)
+        self._audit_table = AuditTable(audit_table, self.audit) if audit_table is not None else None
+        self._executor.audit = self._audit_table
         self._parser = DuckDBParser()
         self._authenticator = Authenticator(self.keeper, settings.connections, clock)
         self._admission = Admission(settings.queries)
@@ -238,6 +238,8 @@ class Node:
                 for task in list(self._tasks):
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._audit_table is not None:
+            self._audit_table.close()
         self._authenticator.close()
         self._governing.close()
         self._parser.close()
@@ -261,7 +263,7 @@ class Node:
     def _tables(self) -> Mapping[tuple[str, str], Table]:
         """The lake's tables, and the audit's where there is one."""
         tables = self.lake.tables()
-        return tables if self._executor.audit is None else {**tables, TABLE.name.key: TABLE}
+        return tables if self._audit_table is None else {**tables, TABLE.name.key: TABLE}
 
     def _obey(self, rulebook: Rulebook) -> None:
         """Orders that come with the rulebook: clear the cache when its generation grows."""
