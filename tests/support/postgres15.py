@@ -34,11 +34,12 @@ class Postgres15:
     port: int
     """0 without TLS: then only the socket in `folder` is open."""
     pid: int
+    user: str = USER
 
     @property
     def dsn(self) -> str:
         """Over the Unix socket."""
-        return f"host={self.folder} port={self.port or 5432} user={USER} dbname=postgres"
+        return f"host={self.folder} port={self.port or 5432} user={self.user} dbname=postgres"
 
     @property
     def tls_dsn(self) -> str:
@@ -65,12 +66,14 @@ def _as_nobody(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running_postgres(*, tls: bool = False, settings: dict[str, str] | None = None) -> Iterator[Postgres15]:
+def running_postgres(
+    *, tls: bool = False, settings: dict[str, str] | None = None, user: str = USER, locale: str = "C"
+) -> Iterator[Postgres15]:
     """A fresh cluster, started, yielded, stopped and removed."""
     folder = Path(tempfile.mkdtemp(prefix="hd-pg15-"))
     process: subprocess.Popen[bytes] | None = None
     try:
-        _make_cluster(folder, tls)
+        _make_cluster(folder, tls, user, locale)
         port = _free_port() if tls else 0
         options = {"fsync": "off", "max_connections": "100", "listen_addresses": "127.0.0.1" if tls else ""}
         options |= {"unix_socket_directories": str(folder), "port": str(port or 5432), "timezone": "UTC"}
@@ -83,7 +86,7 @@ def running_postgres(*, tls: bool = False, settings: dict[str, str] | None = Non
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
         )  # fmt: skip
         _wait(folder, port or 5432, process)
-        yield Postgres15(folder, port, process.pid)
+        yield Postgres15(folder, port, process.pid, user)
     finally:
         if process is not None:
             process.send_signal(signal.SIGINT)
@@ -95,7 +98,7 @@ def running_postgres(*, tls: bool = False, settings: dict[str, str] | None = Non
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_cluster(folder: Path, tls: bool) -> None:
+def _make_cluster(folder: Path, tls: bool, user: str, locale: str) -> None:
     folder.chmod(0o700)
     password = folder / "password"
     password.write_text(PASSWORD)
@@ -111,7 +114,7 @@ def _make_cluster(folder: Path, tls: bool) -> None:
             shutil.chown(path, "nobody", "nogroup")
     subprocess.run(
         _as_nobody(
-            str(BINARIES / "initdb"), "-D", str(folder / "data"), "-U", USER, "-E", "UTF8", "--locale=C", "-N",
+            str(BINARIES / "initdb"), "-D", str(folder / "data"), "-U", user, "-E", "UTF8", f"--locale={locale}", "-N",
             "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}",
         ),
         check=True, capture_output=True, cwd="/",

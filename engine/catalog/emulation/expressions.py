@@ -241,7 +241,7 @@ class ExpressionTranslator(OperatorTranslator):
         if oid in t.BITS and settled.type in t.INTEGERS and node.type.modifiers:
             done = Value(f"hd_to_bits({settled.sql}, {int(node.type.modifiers[0])})", oid)
             return replace(done, modifier=int(node.type.modifiers[0]), label=label, firm=value.firm)
-        done = cast(settled, oid)
+        done = replace(cast(settled, oid), modifier=-1)
         if node.type.modifiers and oid in (t.VARCHAR, t.BPCHAR):
             done = replace(
                 done, sql=f"left({done.sql}, {int(node.type.modifiers[0])})", modifier=int(node.type.modifiers[0]) + 4

@@ -9,10 +9,16 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.image import OWNER, CatalogImage, ColumnFact
 from engine.catalog.emulation.names import format_type
 from engine.catalog.emulation.rows import PRODUCERS, Row, all_relations, schema_oids, static, static_schema
+from engine.catalog.emulation.words import words
 
 _INTEGER_BITS = {t.INT2: 16, t.INT4: 32, t.INT8: 64}
 _FLOAT_BITS = {t.FLOAT4: 24, t.FLOAT8: 53}
 _TEXT_OCTETS = 1 << 30
+_C_COLLATION = 950
+_DOMAIN_COLUMNS = words(
+    "data_type character_maximum_length character_octet_length numeric_precision numeric_precision_radix numeric_scale "
+    "udt_schema udt_name dtd_identifier"
+)
 _TIMED = (t.TIME, t.TIMESTAMP, t.TIMESTAMPTZ, t.INTERVAL, 1266)
 
 
@@ -109,10 +115,54 @@ def _columns(image: CatalogImage) -> Iterator[Row]:
 @_producer("character_sets")
 def _character_sets(image: CatalogImage) -> Iterator[Row]:
     yield {
-        "character_set_name": "UTF8", "character_repertoire": "UCS", "form_of_use": "UTF8",
-        "default_collate_catalog": image.database, "default_collate_schema": "pg_catalog",
-        "default_collate_name": "default",
-    }  # fmt: skip
+        "character_set_name": "UTF8",
+        "character_repertoire": "UCS",
+        "form_of_use": "UTF8",
+        "default_collate_catalog": image.database,
+    }
+
+
+@_producer("collations")
+def _collations(image: CatalogImage) -> Iterator[Row]:
+    for row in static("pg_collation"):
+        if int(row["collencoding"]) in (-1, 6):
+            yield {
+                "collation_catalog": image.database, "collation_schema": "pg_catalog",
+                "collation_name": row["collname"], "pad_attribute": "NO PAD",
+            }  # fmt: skip
+
+
+@_producer("domains")
+def _domains(image: CatalogImage) -> Iterator[Row]:
+    for row in static("pg_type"):
+        if row["typtype"] != "d":
+            continue
+        oid, collated = int(row["typbasetype"]), int(row["typcollation"]) == _C_COLLATION
+        told = _column(image, "", "", 1, ColumnFact("", oid, row["typtypmod"], 0))
+        kept = {name: told[name] for name in told.keys() & _DOMAIN_COLUMNS}
+        yield {
+            **kept, "domain_catalog": image.database, "domain_schema": "information_schema",
+            "domain_name": row["typname"], "domain_default": row["typdefault"], "udt_catalog": image.database,
+            "collation_catalog": image.database if collated else None,
+            "collation_schema": "pg_catalog" if collated else None,
+            "collation_name": "C" if collated else None,
+            "datetime_precision": row["typtypmod"] if oid in _TIMED else None,
+        }  # fmt: skip
+
+
+@_producer("element_types")
+def _element_types(image: CatalogImage) -> Iterator[Row]:
+    for relation in image.relations:
+        for number, column in enumerate(relation.columns, 1):
+            element = t.element_of(column.oid)
+            if element is not None:
+                yield {
+                    "object_catalog": image.database, "object_schema": relation.schema,
+                    "object_name": relation.name, "object_type": "TABLE" if relation.kind == "r" else "VIEW",
+                    "collection_type_identifier": str(number), "data_type": format_type(element, None),
+                    "udt_catalog": image.database, "udt_schema": "pg_catalog", "udt_name": t.types()[element].name,
+                    "dtd_identifier": f"a{number}",
+                }  # fmt: skip
 
 
 def _table_grants(image: CatalogImage) -> Iterator[Row]:

@@ -103,7 +103,7 @@ def _grantee(user: str) -> str:
 
 def _classes(image: CatalogImage) -> Iterator[Row]:
     for row in static("pg_class"):
-        if row["relkind"] in "rv":
+        if row["relkind"] in "rv" and not row["relname"].startswith("_"):
             yield {**row, "relacl": [f"{OWNER}=arwdDxt/{OWNER}", f"=r/{OWNER}"]}
         else:
             yield row
@@ -188,10 +188,38 @@ def _users(image: CatalogImage) -> Iterator[Row]:
 
 
 def _pg_tables(image: CatalogImage) -> Iterator[Row]:
-    flags = {"hasindexes": False, "hasrules": False, "hastriggers": False, "rowsecurity": False}
-    for schema, name, kind in all_relations(image):
-        if kind == "r":
-            yield {"schemaname": schema, "tablename": name, "tableowner": OWNER, **flags}
+    flags = {"hasrules": False, "hastriggers": False, "rowsecurity": False, "tableowner": OWNER}
+    for row in static("pg_class"):
+        if row["relkind"] == "r":
+            space = "pg_global" if int(row["reltablespace"]) else None
+            named = {"schemaname": static_schema(row), "tablename": row["relname"], "tablespace": space}
+            yield {**flags, **named, "hasindexes": row["relhasindex"]}
+    for relation in image.relations:
+        if relation.kind == "r":
+            yield {**flags, "schemaname": relation.schema, "tablename": relation.name, "hasindexes": False}
+
+
+def _pg_indexes(_: CatalogImage) -> Iterator[Row]:
+    classes = {row["oid"]: row for row in static("pg_class")}
+    texts = {row["oid"]: row["definition"] for row in static("index_texts")}
+    for row in static("pg_index"):
+        table, index = classes[row["indrelid"]], classes[row["indexrelid"]]
+        if table["relkind"] == "r":
+            yield {
+                "schemaname": static_schema(table), "tablename": table["relname"], "indexname": index["relname"],
+                "tablespace": "pg_global" if int(index["reltablespace"]) else None,
+                "indexdef": texts[row["indexrelid"]],
+            }  # fmt: skip
+
+
+def _rewrite(image: CatalogImage) -> Iterator[Row]:
+    yield from static("pg_rewrite")
+    for relation in image.relations:
+        if relation.kind == "v":
+            yield {
+                "oid": _Oids().of("rule", f"{relation.schema}\0{relation.name}"), "rulename": "_RETURN",
+                "ev_class": relation.oid, "ev_type": "1", "ev_enabled": "O", "is_instead": True,
+            }  # fmt: skip
 
 
 def _pg_views(image: CatalogImage) -> Iterator[Row]:
@@ -250,6 +278,8 @@ PRODUCERS: dict[tuple[str, str], Callable[[CatalogImage], Iterator[Row]]] = {
     ("pg_catalog", "pg_user"): _users,
     ("pg_catalog", "pg_tables"): _pg_tables,
     ("pg_catalog", "pg_views"): _pg_views,
+    ("pg_catalog", "pg_indexes"): _pg_indexes,
+    ("pg_catalog", "pg_rewrite"): _rewrite,
     ("pg_catalog", "pg_stat_user_tables"): _table_statistics,
     ("pg_catalog", "pg_stat_all_tables"): _table_statistics,
     ("pg_catalog", "pg_statio_user_tables"): _table_statistics,

@@ -2,10 +2,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from engine.executor.catalog_instance import CatalogInstance
 from tests.engine.catalog.clients import image
+from tests.engine.catalog.postgres import Twins, twin_postgres
+from tests.support.postgres15 import missing
+
+
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[psycopg.Connection]:
+    if why := missing():
+        pytest.skip(why)
+    with twin_postgres() as connection:
+        yield connection
+
+
+@pytest.fixture(scope="package")
+def twins(postgres: psycopg.Connection, instance: CatalogInstance) -> Twins:
+    return Twins(postgres, instance)
 
 
 @pytest.fixture(scope="package")
