@@ -8,11 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, cache_traces, data, governed, pipeline, side_by_side
+from benchmarks import audit, cache_traces, data, governed, object_cache, pipeline, side_by_side
 from benchmarks.history import regressions
 from benchmarks.report import Report, machine, record
 
-PARTS = ("pipeline", "cache", "search", "audit", *side_by_side.PARTS)
+PARTS = ("pipeline", "cache", "objects", "search", "audit", *side_by_side.PARTS)
 FOLDER = Path(__file__).resolve().parents[1] / ".bench"
 
 
@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         governed_costs(report, lake)
     if "cache" in parts:
         eviction(report)
+    if "objects" in parts:
+        object_cache.run(report, FOLDER)
     if parts & {"search", "audit"}:
         audit_costs(report, lake, parts, chosen.audit_records)
     if parts & set(side_by_side.PARTS):

@@ -45,6 +45,26 @@ def prepare(folder: Path) -> Path:
     return lake
 
 
+def prepare_objects(folder: Path) -> Path:
+    """TPC-H at scale factor 1, and `wide`: lineitem eight times over in order of its key, 1 GB. Made once.
+
+    Returns `<folder>/objects`, which holds `lake/main/*.parquet`.
+    """
+    objects = folder / "objects"
+    target = objects / "lake" / SCHEMA
+    done = objects / "done"
+    if not done.exists():
+        target.mkdir(parents=True, exist_ok=True)
+        with connection() as duck:
+            duck.execute("CALL dbgen(sf = 1)")
+            for table in (*TABLES, "lineitem"):
+                duck.execute(f"COPY {table} TO '{target / table}.parquet' (FORMAT parquet)")
+            eight = "SELECT l.* REPLACE (l_orderkey * 8 + n AS l_orderkey) FROM lineitem l, range(8) r(n) ORDER BY 1"
+            duck.execute(f"COPY ({eight}) TO '{target / 'wide'}.parquet' (FORMAT parquet)")
+        done.touch()
+    return objects
+
+
 def queries() -> list[str]:
     """The 22 TPC-H queries, tables unqualified."""
     with connection() as duck:

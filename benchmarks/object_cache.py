@@ -6,6 +6,7 @@ worker's settings. All three read the same text, table for table, from the same 
 
 from __future__ import annotations
 
+import asyncio
 import importlib.resources
 import math
 import os
@@ -16,20 +17,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
+import obstore
 import sqlglot
+import uvloop
+from obstore.store import S3Store
 from sqlglot import exp
 
 from benchmarks import data
-from benchmarks.s3_server import BUCKET, ENVIRONMENT, RunningS3, serving
+from benchmarks.report import Report
+from benchmarks.s3_server import BUCKET, ENVIRONMENT, RunningS3, Sent, missing, serving
 from governance.tables import TableName
 from tests.engine.executor.rig import Rig, rig
 
 WIDE = TableName(data.SCHEMA, "wide")
 _SETTINGS = ("SET disabled_optimizers='statistics_propagation'", "SET parquet_metadata_cache=true")
+_S3_DELAY_MS = 20
+"""About what S3 takes to begin an answer."""
+_KEYS = {"access_key_id": "bench", "secret_access_key": "bench", "region": "eu-central-1"}
 Segments = tuple[str | TableName, ...]
 
 
@@ -75,7 +82,7 @@ def _text(parts: Segments, root: str) -> str:
 
 
 @contextmanager
-def node(store: RunningS3, folder: Path, **settings: Any) -> Iterator[Rig]:
+def node(store: RunningS3, folder: Path) -> Iterator[Rig]:
     """Our parts over the bucket."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hd-bench-", dir=folder)))
@@ -85,7 +92,14 @@ def node(store: RunningS3, folder: Path, **settings: Any) -> Iterator[Rig]:
         stack.callback(os.environ.update, old)
         limits = {"memory_bytes": 4 << 30, "standby": False, "workers_max": 2, "workers_per_organization_max": 1}
         yield stack.enter_context(
-            rig(scratch, url=f"s3://{BUCKET}/lake", refresh_s=3600, cache_bytes=16 << 30, **{**limits, **settings})
+            rig(
+                scratch,
+                url=f"s3://{BUCKET}/lake",
+                refresh_s=3600,
+                cache_bytes=16 << 30,
+                loop=uvloop.new_event_loop(),
+                **limits,
+            )
         )
 
 
@@ -118,7 +132,7 @@ def _ms(work: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def warm(folder: Path, repeat: int = 5) -> Times:
+def warm(folder: Path, repeat: int = 3) -> Times:
     """TPC-H with every block on the volume, against the same files read by DuckDB."""
     queries = [segments(text) for text in data.queries()]
     lake = folder / "lake"
@@ -138,6 +152,66 @@ def warm(folder: Path, repeat: int = 5) -> Times:
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """Many statements at once on a cold table."""
+
+    sent_bytes: int
+    twice_bytes: int
+    """Sent more than once."""
+    ours_s: float
+    alone_s: float
+    """What the same ranges take when they are read and thrown away: the server's own limit."""
+
+
+_CROWD = 32
+_CROWD_DELAY_MS = 100
+"""Before each answer, so that the server is the limit and not the cores it shares with us."""
+
+
+def crowd(folder: Path, repeat: int = 3) -> Crowd:
+    """Statements at once, each over its share of a large table's rows, all of them in need of one footer."""
+    ours, alone, twice = [], [], 0
+    sent = Sent((), 0, 0)
+    with plain() as local:
+        file = f"read_parquet('{folder}/lake/{WIDE.schema}/{WIDE.name}.parquet')"
+        (last,) = local.execute(f"SELECT max(l_orderkey) FROM {file}").fetchone() or (0,)
+    step = last // _CROWD + 1
+    counted = ", ".join(f"count({name})" for name in ("l_partkey", "l_suppkey", "l_extendedprice"))
+
+    async def together(running: Rig, organization: str) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for at in range(_CROWD):
+                where = f" WHERE l_orderkey >= {step * at} AND l_orderkey < {step * (at + 1)}"
+                parts: Segments = (f"SELECT {counted} FROM ", WIDE, where)
+                tasks.create_task(running.ask_async(*parts, organization=organization, deadline_s=55))
+
+    with serving(folder, delay_ms=_CROWD_DELAY_MS) as store, node(store, folder) as running:
+        for _ in range(repeat):
+            organization = str(next(_ORGANIZATIONS))
+            running.run(running.cache.clear())
+            running.ask("SELECT 1", organization=organization)
+            store.sent()
+            ours.append(_ms(lambda o=organization: running.run(together(running, o))) / 1000)
+            sent = store.sent()
+            twice = max(twice, sent.twice)
+            alone.append(_ms(lambda s=sent: asyncio.run(_drain(store, s))) / 1000)
+    return Crowd(sent.bytes, twice, min(ours), min(alone))
+
+
+async def _drain(store: RunningS3, sent: Sent) -> None:
+    bucket = S3Store(BUCKET, config={"endpoint": store.endpoint, **_KEYS}, client_options={"allow_http": True})
+    limit = asyncio.Semaphore(_CROWD)
+
+    async def read(name: str, start: int, end: int) -> None:
+        async with limit:
+            await (await obstore.get_async(bucket, name, options={"range": (start, end)})).bytes_async()
+
+    async with asyncio.TaskGroup() as tasks:
+        for one in sent.bodies:
+            tasks.create_task(read(*one))
+
+
+@dataclass(frozen=True)
 class Cold:
     """A cold comparison: times, and bytes that the server sent."""
 
@@ -147,11 +221,16 @@ class Cold:
     ours_requests: int
     theirs_requests: int
 
+    @property
+    def requests(self) -> str:
+        """For the report."""
+        return f"ours {self.ours_requests} requests, theirs {self.theirs_requests}"
+
 
 _ORGANIZATIONS = iter(range(100, 1 << 30))
 
 
-def cold(folder: Path, queries: list[Segments], repeat: int = 3, delay_ms: int = 0) -> Cold:
+def cold(folder: Path, queries: list[Segments], repeat: int = 2, delay_ms: int = 0) -> Cold:
     """Every query with an empty cache and a worker that has read nothing, against httpfs that has read nothing."""
     ours, theirs = [], []
     counts = [0, 0, 0, 0]
@@ -187,3 +266,33 @@ def look_ups(folder: Path) -> list[Segments]:
     keys = [key for (key,) in rows[:: len(rows) // 6]][:6]
     columns = (some, "*", some, "*", some, "l_comment")
     return [(f"SELECT {c} FROM ", WIDE, f" WHERE l_orderkey = {key}") for c, key in zip(columns, keys, strict=True)]
+
+
+def run(report: Report, folder: Path) -> None:
+    """Every row of the cache's speed table that needs an S3 server."""
+    why = missing(delays=True)
+    if why:
+        report.skip("the cache over S3", why)
+        return
+    objects = data.prepare_objects(folder)
+    times = warm(objects)
+    report.add(
+        "TPC-H SF 1, warm, against plain local files, geometric mean", times.geometric_mean, "x", 1.05, times.detail
+    )
+    queries = [segments(text) for text in data.queries()]
+    for delay_ms in (_S3_DELAY_MS, 0):
+        found = cold(objects, queries, delay_ms=delay_ms)
+        name = f"TPC-H SF 1, cold, S3 answers after {delay_ms} ms, against httpfs"
+        report.add(f"{name}, geometric mean", found.times.geometric_mean, "x", 1.0, found.times.detail)
+        report.add(f"{name}, bytes fetched", found.ours_bytes / found.theirs_bytes, "x", None, found.requests)
+    found = cold(objects, look_ups(objects))
+    name = "point look-ups in 1 GB, cold, against httpfs"
+    report.add(f"{name}, bytes fetched", found.ours_bytes / found.theirs_bytes, "x", 1.3, found.requests)
+    report.add(f"{name}, geometric mean of times", found.times.geometric_mean, "x", None, found.times.detail)
+    many = crowd(objects)
+    name = f"{_CROWD} queries at once over a cold table, S3 answers after {_CROWD_DELAY_MS} ms"
+    detail = (
+        f"{many.sent_bytes / 1e6:.0f} MB; ours {many.ours_s:.2f} s, the same ranges thrown away {many.alone_s:.2f} s"
+    )
+    report.add(f"{name}, time against the server's own limit", many.ours_s / many.alone_s, "x", 1 / 0.9, detail)
+    report.add(f"{name}, bytes fetched twice", many.twice_bytes, "B", 0)

@@ -39,9 +39,25 @@ def _program() -> str | None:
 class Sent:
     """What the server sent."""
 
+    bodies: tuple[tuple[str, int, int], ...]
+    """(object, first byte, end) of every answer with a body that was a range."""
     requests: int
     bytes: int
     """Of bodies."""
+
+    @property
+    def twice(self) -> int:
+        """Bytes that were sent before."""
+        seen: dict[str, list[tuple[int, int]]] = {}
+        for name, start, end in self.bodies:
+            seen.setdefault(name, []).append((start, end))
+        again = 0
+        for spans in seen.values():
+            upto = 0
+            for start, end in sorted(spans):
+                again += max(0, min(upto, end) - start)
+                upto = max(upto, end)
+        return again
 
 
 @dataclass
@@ -57,9 +73,14 @@ class RunningS3:
         """Objects' requests and bytes since the last call; listings do not count."""
         with self.log.open("rb") as log:
             log.seek(self._read)
-            found = [line.split() for line in log if line.endswith(b"\n")]
+            found = [line.decode().split() for line in log]
             self._read = log.tell()
-        return Sent(len(found), sum(int(line[1]) for line in found if line[0] == b"GET"))
+        bodies = []
+        for method, _, path, wanted in found:
+            if method == "GET" and wanted.startswith("bytes="):
+                first, last = map(int, wanted.removeprefix("bytes=").split("-")[:2])
+                bodies.append((path.removeprefix(f"/{BUCKET}/"), first, last + 1))
+        return Sent(tuple(bodies), len(found), sum(int(line[1]) for line in found if line[0] == "GET"))
 
 
 @contextmanager
@@ -112,7 +133,7 @@ def _configuration(folder: Path, home: Path, port: int, delay_ms: int) -> str:
         daemon off; master_process off; pid {home}/pid; worker_processes 1;
         events {{ worker_connections 2048; }}
         http {{
-            log_format short "$request_method $body_bytes_sent"; access_log off; {temporary}
+            log_format short "$request_method $body_bytes_sent $request_uri $http_range-"; access_log off; {temporary}
             sendfile on; tcp_nodelay on; keepalive_requests 1000000; open_file_cache max=1000;
             server {{
                 listen 127.0.0.1:{port};

@@ -73,7 +73,13 @@ class Rig:
     """The running parts; `run` executes a coroutine on their loop."""
 
     def __init__(
-        self, root: Path, settings: dict[str, Any], lake: LakeSettings, cache_bytes: int, url: str = ""
+        self,
+        root: Path,
+        settings: dict[str, Any],
+        lake: LakeSettings,
+        cache_bytes: int,
+        url: str = "",
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.data = root / "data"
         self.data.mkdir(exist_ok=True)
@@ -82,7 +88,7 @@ class Rig:
         self._settings = settings
         self._lake_settings = lake
         self._cache_bytes = cache_bytes
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -153,11 +159,17 @@ class Rig:
 
 @contextmanager
 def rig(
-    root: Path, *, refresh_s: float = 0.05, cache_bytes: int = 1 << 30, url: str = "", **settings: Any
+    root: Path,
+    *,
+    refresh_s: float = 0.05,
+    cache_bytes: int = 1 << 30,
+    url: str = "",
+    loop: asyncio.AbstractEventLoop | None = None,
+    **settings: Any,
 ) -> Iterator[Rig]:
     """A started rig over `root`/data, or `url`; put files there before or after."""
     looks = LakeSettings(refresh_s=refresh_s, s3_refresh_s=refresh_s, retry_fault_s=0.2, retry_store_s=0.2)
-    made = Rig(root, settings, looks, cache_bytes, url)
+    made = Rig(root, settings, looks, cache_bytes, url, loop)
     try:
         made.run(made.start())
         yield made
