@@ -37,6 +37,7 @@ class ServeSettings:
     metrics_port: int = 9090
     listen: str = "127.0.0.1"
     proxy_from: tuple[str, ...] = ()
+    audit_durability: str = "spool"
 
 
 def serve(
@@ -49,6 +50,9 @@ def serve(
     proxy_from: Annotated[
         list[str] | None, typer.Option(help="A network whose connections begin with a PROXY protocol header.")
     ] = None,
+    audit_durability: Annotated[
+        str, typer.Option(help="spool, or store: no statement is complete before its record is in the audit store.")
+    ] = "spool",
 ) -> None:
     """Serve your own Parquet; ends cleanly on Ctrl-C or SIGTERM (a second one ends at once)."""
     if not data.startswith("s3://") and not Path(data).is_dir():
@@ -56,7 +60,7 @@ def serve(
     import uvloop
 
     opened = Home.open(home)
-    settings = ServeSettings(data, port, control_port, metrics_port, listen, tuple(proxy_from or ()))
+    settings = ServeSettings(data, port, control_port, metrics_port, listen, tuple(proxy_from or ()), audit_durability)
     with _only_one(opened):
         ensure_certificates(opened.tls_path, names=opened.settings().tls_names, now=SystemClock().now())
         ensure_public_key(opened.store_path.parent, opened.tls_path)
@@ -109,6 +113,7 @@ async def serve_home(home: Home, settings: ServeSettings) -> None:
                 metrics_listen=settings.listen,
                 metrics_port=settings.metrics_port,
                 proxy_from=settings.proxy_from,
+                audit_durability=settings.audit_durability,
             ),
             on_ready,
         )

@@ -161,6 +161,7 @@ class Node:
             environment=settings.environment,
             node=self.name,
             usage=self.usage,
+            store_wait_s=settings.audit_store_wait_s if settings.audit_durability == "store" else 0.0,
         )
         self._server = Server(
             self._desk, server_context(tls / "server.crt", tls / "server.key"),

@@ -173,6 +173,9 @@ class Audit(Protocol):
     def event(self, event: SessionEvent) -> None:
         """Queued."""
 
+    async def stored(self, deadline_s: float) -> bool:
+        """Whether everything finished so far reaches the store in time; raises AuditUnavailable."""
+
 
 class Pipeline(Protocol):
     """SQL in, governed SQL out."""
@@ -214,3 +217,5 @@ class Desk:
     environment: str
     node: str
     usage: UsageLedger = field(default_factory=UsageLedger)
+    store_wait_s: float = 0.0
+    """For how long a statement's completion waits for its record to be in the store; 0: the spool is enough."""

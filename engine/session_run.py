@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,7 +25,7 @@ from engine.wire.backend import split_rows
 from engine.wire.sqlstate import OBJECT_STATE
 from governance.audit_choice import SqlForm
 from governance.audit_record import Judged, PolicyVerdict, QueryIntent, QueryOutcome, SessionFacts
-from governance.errors import DeadlineExceeded, Refusal, ResourceExceeded
+from governance.errors import AuditUnavailable, DeadlineExceeded, Refusal, ResourceExceeded
 
 DENIED = frozenset(
     {
@@ -291,8 +292,30 @@ class Run:
             if error is None or isinstance(error, ClientGone | asyncio.CancelledError) or _unaudited(refusal):
                 return
             await self.intend(refusal)
+        if self._desk.store_wait_s:
+            await self._hold_back(error, interrupted)
+            return
         # Behind the answer: the client need not wait while its record is made. The loop keeps the order.
         asyncio.get_running_loop().call_soon(self._outcome, error, interrupted, stamp(self._desk.clock.now()))
+
+    async def _hold_back(self, error: BaseException | None, interrupted: str) -> None:
+        """Write the outcome, and wait until the record is in the store (`audit_durability = "store"`).
+
+        Raises:
+            AuditUnavailable: it is not in time, and the statement would be told complete.
+        """
+        self._outcome(error, interrupted, stamp(self._desk.clock.now()))
+        if isinstance(error, ClientGone | asyncio.CancelledError):
+            return
+        stored = False
+        with contextlib.suppress(AuditUnavailable):
+            stored = await self._desk.audit.stored(self._desk.store_wait_s)
+        if not stored and error is None:
+            raise AuditUnavailable(
+                "The statement ran, but its audit record is not in the store yet.",
+                advice="The record is kept by the node and shipped when the store answers; then try again.",
+                reason="not in the store in time",
+            )
 
     def _outcome(self, error: BaseException | None, interrupted: str, ended_at: str) -> None:
         desk = self._desk

@@ -74,6 +74,10 @@ class NodeSettings:
     drain_timeout_s: float = 20.0
     require_sandbox: bool = False
     audit_ship_s: float = 1.0
+    audit_durability: str = "spool"
+    """`spool`: a statement is complete when its record is on the node's disk; `store`: when it is in the store."""
+    audit_store_wait_s: float = 60.0
+    """With `store`: how long a completion waits; then the client is told that the record is not there yet."""
     cache_bytes_max: int = 10 * 1024**3
     cache: Path | None = None
     """Where blocks and spilled rows lie: on a node the encrypted NVMe volume; None: in the home."""
@@ -100,6 +104,8 @@ class NodeSettings:
                 raise InvalidRequest(
                     "A network of --proxy-from is not a CIDR.", advice="Write it as 10.0.0.0/8."
                 ) from None
+        if self.audit_durability not in ("spool", "store"):
+            raise InvalidRequest("The audit's durability is `spool` or `store`.")
         if not self.control_url.startswith("https://"):
             raise InvalidRequest("The control plane is reached over https:// only.")
 
@@ -137,6 +143,7 @@ TLS = "HATIDATA_TLS"
 QUERIES_MAX = "HATIDATA_QUERIES_MAX"
 DRAIN_S = "HATIDATA_DRAIN_S"
 AUDIT_SHIP_S = "HATIDATA_AUDIT_SHIP_S"
+AUDIT_DURABILITY = "HATIDATA_AUDIT_DURABILITY"
 REGION = "HATIDATA_REGION"
 AUDIT_BUCKET = "HATIDATA_AUDIT_BUCKET"
 IDENTITY_KEY = "HATIDATA_IDENTITY_KEY"
@@ -212,6 +219,7 @@ class AwsNodeSettings:
             drain_timeout_s=given(DRAIN_S, _seconds, 120.0),
             require_sandbox=True,
             audit_ship_s=given(AUDIT_SHIP_S, _seconds, 60.0),
+            audit_durability=given(AUDIT_DURABILITY, str, "spool"),
             cache_bytes_max=given(CACHE_BYTES_MAX, _positive, 10 * 1024**3),
             cache=given(CACHE, Path),
             tls=given(TLS, Path),
@@ -241,6 +249,7 @@ class AwsNodeSettings:
             PROXY_FROM: ",".join(node.proxy_from),
             DRAIN_S: str(node.drain_timeout_s),
             AUDIT_SHIP_S: str(node.audit_ship_s),
+            AUDIT_DURABILITY: node.audit_durability,
             CACHE_BYTES_MAX: str(node.cache_bytes_max),
             CACHE: str(node.cache_dir),
             TLS: str(node.tls_dir),

@@ -299,10 +299,21 @@ class QueryAudit:
         return WaitingRecords(lines, Outbox(self._settings.spool / "outbox").waiting("queries"))
 
     async def stored(self, deadline_s: float) -> bool:
-        """Whether everything finished so far reaches the store within the deadline (`audit_durability = "store"`)."""
+        """Whether everything finished so far reaches the store within the deadline (`audit_durability = "store"`).
+
+        Raises:
+            AuditUnavailable: the spool cannot be written.
+        """
         await self.settled()
         shipper = self._running()[1]
-        return await asyncio.to_thread(shipper.wait_stored, time.monotonic() + deadline_s)
+        done = shipper.when_stored()
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.wrap_future(done)
+        except TimeoutError:
+            return False
+        finally:
+            shipper.forget(done)
 
     # ------------------------------------------------------------ figures
 

@@ -21,6 +21,7 @@ from engine.audit.ledger import Batch, Ledger
 from engine.audit.outbox import Outbox, Parcel, object_name, pack
 from engine.audit.segment import segment_path
 from engine.audit.settings import AuditSettings
+from engine.audit.waiters import Waiters
 from engine.audit.writer import Item, SpoolWriter
 from governance.ports import AuditStore, Clock
 
@@ -51,6 +52,9 @@ class Shipper:
         self._clock = clock
         self._changed = threading.Condition()
         self._parcels = list(waiting)
+        self._cut_state = ledger.state
+        """The last cut whose parcels are among `_parcels`, or were."""
+        self._waiters = Waiters()
         self._stopping = False
         self._drained = threading.Event()
         self._abandoned = threading.Event()
@@ -85,6 +89,7 @@ class Shipper:
         with self._changed:
             drained = not self._parcels and not self._cutter.is_alive()
             self._abandoned.set()
+            self._waiters.give_up()
             self._changed.notify_all()
         with self._ledger.changed:
             self._ledger.changed.notify_all()
@@ -103,21 +108,27 @@ class Shipper:
             self._hurry_through = max(self._hurry_through, goal)
             self._ledger.changed.notify_all()
 
-    def wait_stored(self, deadline: float) -> bool:
-        """Whether, before the monotonic `deadline`, everything finished by now has been taken by the store."""
+    def when_stored(self) -> ThreadFuture[bool]:
+        """True once everything finished by now has been taken by the store, False when shipping is given up."""
         with self._ledger.changed:
             goal = self._ledger.last_finished_seq
-        while True:
-            if self._ledger.state.through < goal:
-                self._hurry(goal)
-            with self._changed:
-                cut = self._ledger.state
-                if cut.through >= goal and not any(parcel.batch <= cut.batch for parcel in self._parcels):
-                    return True
-                left = deadline - time.monotonic()
-                if left <= 0 or self._abandoned.is_set():
-                    return False
-                self._changed.wait(min(left, 0.05))
+        with self._changed:
+            done = self._waiters.add(goal)
+            if self._abandoned.is_set():
+                self._waiters.give_up()
+            self._look()
+        if not done.done():
+            self._hurry(goal)
+        return done
+
+    def forget(self, done: ThreadFuture[bool]) -> None:
+        """Whoever `when_stored` answered waits no more."""
+        with self._changed:
+            self._waiters.forget(done)
+
+    def _look(self) -> None:
+        """Under the lock: see who has waited long enough."""
+        self._waiters.look(self._cut_state, (parcel.batch for parcel in self._parcels))
 
     @property
     def lag_s(self) -> float:
@@ -186,6 +197,8 @@ class Shipper:
             if not self._parcels:
                 self._waiting_since = time.monotonic()
             self._parcels += parcels
+            self._cut_state = batch.state
+            self._look()
             self._account()
             self._changed.notify_all()
         self.records_shipped += batch.taken
@@ -269,6 +282,7 @@ class Shipper:
             retry_s = RETRY_S_MIN
             with self._changed:
                 self._parcels.pop(0)
+                self._look()
                 self._went_well()
                 self._waiting_since = time.monotonic()
                 self._account()
