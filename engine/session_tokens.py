@@ -152,14 +152,13 @@ class TokenReader:
 
     def value(self) -> str:
         """Take a value as SET takes one: a string, word, number or name. Raises SyntaxRefused."""
+        kind = self.peek().kind
+        if kind in ("string", "estring"):
+            return self.string()
         token = self.take()
-        if token.kind == "string":
-            return token.text[1:-1].replace("''", "'")
-        if token.kind == "estring":
-            return unescape(token.text[2:-1])
-        if token.kind in ("word", "number"):
+        if kind in ("word", "number"):
             return token.text
-        if token.kind == "quoted":
+        if kind == "quoted":
             return token.text if token.text == '"$user"' else token.text[1:-1].replace('""', '"')
         raise self.error(token.start)
 

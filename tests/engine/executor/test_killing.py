@@ -35,12 +35,12 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.mark.parametrize("text", [CROSS_JOIN, NESTED_LAMBDAS, RECURSION, UNINTERRUPTIBLE])
 def test_a_runaway_ends_at_its_deadline_and_others_go_on(arena: Rig, text: str) -> None:
-    arena.ask("SELECT 1", organization="runaway")
+    arena.ask("SELECT 1 + 0", organization="runaway")
     began = time.monotonic()
     with pytest.raises((DeadlineExceeded, ResourceExceeded)):
         arena.ask(text, organization="runaway", deadline_s=0.7)
     assert time.monotonic() - began < 10
-    assert arena.ask("SELECT 2", organization="runaway").rows == [("2",)]
+    assert arena.ask("SELECT 2 + 0", organization="runaway").rows == [("2",)]
 
 
 def test_cancel_ends_a_statement_with_57014(arena: Rig) -> None:
@@ -71,6 +71,7 @@ def test_a_client_that_never_reads_is_stopped_at_the_deadline(arena: Rig) -> Non
                     pass
             return int(worker.pid)
 
+    arena.ask("SELECT 1 + 0")  # a worker that has started: the deadline is short
     pid = arena.run(never_reads())
     assert any(w.pid == pid for w in arena.executor.pool.workers), "an interrupt was enough, no kill was needed"
 
@@ -85,12 +86,12 @@ def test_leaving_early_frees_the_channel_without_killing(arena: Rig) -> None:
         return {w.pid for w in arena.executor.pool.workers if w.organization == "leaver"}
 
     assert len(arena.run(leave())) == 1
-    assert arena.ask("SELECT 3", organization="leaver").rows == [("3",)]
+    assert arena.ask("SELECT 3 + 0", organization="leaver").rows == [("3",)]
 
 
 def test_neighbors_of_a_killed_worker_run_again_when_nothing_was_sent(arena: Rig) -> None:
     async def scene() -> tuple[list[tuple[str | None, ...]], BaseException]:
-        await arena.ask_async("SELECT 1", organization="crowd")
+        await arena.ask_async("SELECT 1 + 0", organization="crowd")
         slow = "SELECT count(*) FROM range(40000000) t(i) WHERE hash(i) % 7 = 1"
         neighbor = asyncio.create_task(arena.ask_async(slow, organization="crowd", deadline_s=60))
         runaway = asyncio.create_task(arena.ask_async(UNINTERRUPTIBLE, organization="crowd", deadline_s=0.3))
@@ -104,7 +105,7 @@ def test_neighbors_of_a_killed_worker_run_again_when_nothing_was_sent(arena: Rig
 
 def test_a_worker_that_dies_before_rows_means_a_rerun(arena: Rig) -> None:
     async def scene() -> list[tuple[str | None, ...]]:
-        await arena.ask_async("SELECT 1", organization="mortal")
+        await arena.ask_async("SELECT 1 + 0", organization="mortal")
         before = arena.executor.reruns
         slow = "SELECT count(*) FROM range(60000000) t(i) WHERE hash(i) % 7 = 8"
         task = asyncio.create_task(arena.ask_async(slow, organization="mortal", deadline_s=60))
@@ -132,7 +133,7 @@ def test_a_worker_that_dies_after_rows_means_57p01(arena: Rig) -> None:
 
     with pytest.raises(WorkerLost):
         arena.run(scene())
-    assert arena.ask("SELECT 4", organization="mortal").rows == [("4",)]
+    assert arena.ask("SELECT 4 + 0", organization="mortal").rows == [("4",)]
 
 
 def test_a_statement_that_kills_every_worker_ends_as_lost(arena: Rig) -> None:
@@ -168,8 +169,8 @@ def test_when_all_channels_are_taken_a_newcomer_waits_and_is_told(tmp_path: Path
             async with await narrow.executor.run(mint("SELECT * FROM range(100000000000)"), deadline_s=60) as execution:
                 await anext(execution.frames())
                 with pytest.raises(TooManyQueries):
-                    await narrow.ask_async("SELECT 1", organization="2")
-                waiting = asyncio.create_task(narrow.ask_async("SELECT 5", organization="1"))
+                    await narrow.ask_async("SELECT 1 + 0", organization="2")
+                waiting = asyncio.create_task(narrow.ask_async("SELECT 5 + 0", organization="1"))
                 await asyncio.sleep(0)
                 await execution.cancel()
                 with pytest.raises(DeadlineExceeded):
@@ -182,7 +183,7 @@ def test_when_all_channels_are_taken_a_newcomer_waits_and_is_told(tmp_path: Path
 
 def test_stopping_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     with rig(tmp_path, memory_bytes=512 << 20) as brief:
-        brief.ask("SELECT 1")
+        brief.ask("SELECT 1 + 0")
         pids = [w.pid for w in brief.executor.pool.workers]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -192,12 +193,12 @@ def test_stopping_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
 
 def test_processes_that_cannot_start_are_told_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with rig(tmp_path, memory_bytes=512 << 20, standby=False) as broken:
-        broken.ask("SELECT 1", organization="1")
+        broken.ask("SELECT 1 + 0", organization="1")
         monkeypatch.setattr("engine.executor.worker_process.sys.executable", "/nonexistent/python")
         with pytest.raises((EngineFailed, WorkerLost)):
-            broken.ask("SELECT 1", organization="2")
+            broken.ask("SELECT 1 + 0", organization="2")
         monkeypatch.undo()
-        assert broken.ask("SELECT 2", organization="2").rows == [("2",)]
+        assert broken.ask("SELECT 2 + 0", organization="2").rows == [("2",)]
         assert len(broken.executor.pool.workers) == 2
 
 

@@ -128,7 +128,7 @@ def test_damage_inside_a_page_is_found_when_read(lake: Rig) -> None:
     assert fault(lake, "rot.t") == ""
     with pytest.raises(SourceUnavailable, match=r"rot\.t"):
         lake.ask("SELECT max(h), max(s) FROM ", TableName("rot", "t"))
-    assert lake.ask("SELECT 1").rows == [("1",)]
+    assert lake.ask("SELECT 1 + 0").rows == [("1",)]
 
 
 def test_a_file_replaced_while_a_statement_runs_is_never_mixed(lake: Rig) -> None:
