@@ -24,7 +24,7 @@ from engine.executor.execution import Execution, Job
 from engine.executor.leave import Gate
 from engine.executor.messages import Bound, Work
 from engine.executor.pool import ExecutorSettings, WorkerPool
-from engine.executor.relation import read_files
+from engine.executor.relation import ROWS_PLANNED, read_files, rows_rounded
 from engine.pipeline.governed import Governed
 from governance.audit_table import QUERIES
 from governance.errors import EngineFailed
@@ -243,7 +243,7 @@ class Executor:
         pinned = tuple(snapshots.values())
         options = row_options or {}
         key = (
-            governed.segments, governed.kind, governed.masked_values, governed.sizes_hidden,
+            governed.segments, governed.kind, governed.masked_values, governed.filtered, governed.sizes_hidden,
             tuple([s.id for s in pinned]), operation, formats, row_format, tuple(options.items()),
         )  # fmt: skip
         known = self._works.get(key)
@@ -255,7 +255,7 @@ class Executor:
                     snapshot.id,
                     snapshot.partitions,
                     uniform=snapshot.uniform,
-                    sizes_hidden=table in governed.sizes_hidden,
+                    rows_planned=_rows_planned(governed, table, snapshot),
                 )
 
             sql = governed.sql(relation)
@@ -296,3 +296,10 @@ class Executor:
         """Keep a task until it ends; `stop` cancels it."""
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _rows_planned(governed: Governed, table: TableName, snapshot: Snapshot) -> int | None:
+    """How many rows DuckDB is told that a table holds; None: as many as its files say, for a table seen whole."""
+    if table in governed.sizes_hidden:
+        return ROWS_PLANNED
+    return rows_rounded(snapshot.size) if table in governed.filtered else None

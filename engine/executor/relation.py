@@ -13,8 +13,21 @@ ROWS_PLANNED = 1_000_000
 """What DuckDB is told to plan with for a table whose number of rows must not steer the plan."""
 
 
+_ROW_BYTES = 32
+_STEP_BITS = 4
+
+
+def rows_rounded(size_bytes: int) -> int:
+    """About how many rows so many bytes of Parquet hold, up to the next power of 16.
+
+    For a table whose rows are not all visible: DuckDB orders joins, and so the rows of a result, by these numbers.
+    """
+    bits = max(size_bytes // _ROW_BYTES, 1).bit_length()
+    return 1 << -(-bits // _STEP_BITS) * _STEP_BITS
+
+
 def read_files(
-    snapshot: str, partitions: Sequence[tuple[str, str]], *, uniform: bool, sizes_hidden: bool = False
+    snapshot: str, partitions: Sequence[tuple[str, str]], *, uniform: bool, rows_planned: int | None = None
 ) -> str:
     """`read_parquet(...)` over the snapshot with this id.
 
@@ -22,7 +35,7 @@ def read_files(
         snapshot: 32 hex digits.
         partitions: Hive columns and their DuckDB types; typed here so that a new folder cannot change them mid-way.
         uniform: all files have the same columns, so one footer describes them; otherwise columns unite by name.
-        sizes_hidden: plan as if the table held `ROWS_PLANNED` rows.
+        rows_planned: plan as if the table held so many rows; None: as many as the files say.
 
     Raises:
         ValueError: not an id, or not a type.
@@ -30,8 +43,8 @@ def read_files(
     if not _ID.match(snapshot):
         raise ValueError("not a snapshot id")
     options = [f"union_by_name={'false' if uniform else 'true'}"]
-    if sizes_hidden:
-        options.append(f"explicit_cardinality={ROWS_PLANNED}")
+    if rows_planned is not None:
+        options.append(f"explicit_cardinality={rows_planned}")
     if partitions:
         if not all(_TYPE.match(kind) for _, kind in partitions):
             raise ValueError("not a type")

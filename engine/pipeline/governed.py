@@ -41,8 +41,10 @@ class Governed:
     organization: str
     masked_values: tuple[tuple[str, str], ...] = ()
     """(result column name, check) pairs that the executor asserts on results, never re-masks."""
+    filtered: tuple[TableName, ...] = ()
+    """Tables of which the principal may not see every row: DuckDB plans with rounded numbers of their rows."""
     sizes_hidden: tuple[TableName, ...] = ()
-    """Tables for which DuckDB must plan with a fixed number of rows (see `engine.pipeline.plan_facts`)."""
+    """Those of them for which DuckDB must plan with a fixed number of rows (see `engine.pipeline.plan_facts`)."""
     _mint: object = None
 
     def __post_init__(self) -> None:

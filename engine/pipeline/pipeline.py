@@ -93,6 +93,7 @@ class Pipeline:
             policy_version=rulebook.version,
             organization=principal.organization,
             masked_values=plan.masked_values,
+            filtered=plan.filtered,
             sizes_hidden=plan.sizes_hidden,
         )
 

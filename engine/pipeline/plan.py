@@ -30,6 +30,7 @@ class Plan:
     secured: tuple[SecuredTable, ...]
     verdicts: tuple[PolicyVerdict, ...]
     masked_values: tuple[tuple[str, str], ...] = ()
+    filtered: tuple[TableName, ...] = ()
     sizes_hidden: tuple[TableName, ...] = ()
 
     @cached_property

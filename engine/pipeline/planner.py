@@ -92,6 +92,7 @@ class Planner:
             _check_key(asking.rulebook, kind)
         if prefix:
             segments = (prefix, *segments)
+        filtered = tuple(s.table.name for s in work.secured.values() if s.condition)
         return Plan(
             segments,
             kind,
@@ -100,7 +101,8 @@ class Planner:
             tuple(work.secured.values()),
             tuple(asking.verdicts),
             result_checks(tree, work.secured) if kind == "select" else (),
-            tuple(s.table.name for s in work.secured.values() if s.condition) if work.fails_by_plan else (),
+            filtered,
+            filtered if work.fails_by_plan else (),
         )
 
     def _parse(self, text: str, tokens: tuple[Token, ...], lead: str) -> Tree:
@@ -138,8 +140,8 @@ class Planner:
         filtered = views or work.depth > 0 or any(s is not None and s.condition for s in secured)
         if filtered and survey.samples_by_vector:
             raise StatementRefused(
-                "SYSTEM samples are not taken of tables with row filters.",
-                advice="Write TABLESAMPLE bernoulli(10%) or reservoir(100 ROWS).",
+                "SYSTEM samples and repeatable reservoirs are not taken of tables with row filters.",
+                advice="Write TABLESAMPLE bernoulli(10%), repeatable too, or reservoir(100 ROWS).",
             )
         everything = views or work.depth > 0
         guards = EVERYTHING if everything else (guards_of(survey, shown) if filtered else Guards())

@@ -89,7 +89,7 @@ class Survey:
     names_by_text: bool = False
     """Whether an item of a SELECT list holds a name that the splice may change: DuckDB names columns by text."""
     samples_by_vector: bool = False
-    """Whether a SYSTEM sample is taken: it takes or leaves whole vectors, whose borders tell of hidden rows."""
+    """Whether a SYSTEM sample or a repeatable reservoir is taken: both follow vectors, which tell of hidden rows."""
     opaque: bool = False
     """Whether a set operation's columns cannot be told by name."""
     definitions: dict[str, list[Node | None]] = field(default_factory=dict)

@@ -228,8 +228,10 @@ class Surveyor:
 
     def _sample(self, node: Node) -> None:
         sample = node.get("sample")
-        if sample and fold(str(sample.get("method", ""))) not in ("reservoir", "bernoulli"):
-            self.survey.samples_by_vector = True
+        if sample:
+            method = fold(str(sample.get("method", "")))
+            seeded = sample.get("seed", 0) != -1  # DuckDB's word for none
+            self.survey.samples_by_vector |= method != "bernoulli" and (method != "reservoir" or seeded)
 
     def _base(self, node: Node, scope: Scope) -> None:
         self.survey.base_nodes += 1
