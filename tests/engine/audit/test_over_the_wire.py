@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -277,3 +278,17 @@ def test_w5_1_a_query_on_a_killed_node_is_interrupted_and_the_audit_stays_sound(
     assert max(ids.values()) == 1
     report = json.loads(stack.run("audit", "verify", "--home", str(stack.home), "--json").stdout)
     assert report["sound"], report["faults"]
+
+
+def test_w5_1_with_durability_in_the_store_a_record_is_there_when_its_statement_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    stored = ("--audit-durability", "store")
+    with running_stack(tmp_path, tmp_path / "data", extra=stored) as careful, careful.connect(careful.owner_key) as one:
+        for number in range(5):
+            one.execute(f"SELECT {number} AS careful").fetchall()
+            assert f"SELECT {number} AS careful" in [r["sql"] for r in lines(files(careful.home / "audit"))]
+        with contextlib.suppress(psycopg.Error):
+            one.execute("SELECT careful FROM nowhere.at_all")
+        assert "SELECT careful FROM nowhere.at_all" in [r["sql"] for r in lines(files(careful.home / "audit"))]
+    wrong = hatidata("serve", "--home", str(careful.home), "--data", str(tmp_path), "--audit-durability", "x")
+    assert wrong.returncode == 1

@@ -117,6 +117,16 @@ class RememberingAudit:
     def event(self, event: SessionEvent) -> None:
         self.events.append(event)
 
+    in_store: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the store answers."""
+
+    async def stored(self, deadline_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self.in_store.wait(), deadline_s)
+        except TimeoutError:
+            return False
+        return True
+
 
 class FakePipeline:
     """`select 1`, `rows N [slow|fail|wide]`, `echo $1`; everything else is a table nobody has, or does not parse."""
@@ -323,6 +333,7 @@ async def front(
     queries: QueryLimits | None = None,
     rulebook: Rulebook | None = None,
     proxy_from: tuple[str, ...] = (),
+    store_wait_s: float = 0.0,
 ) -> AsyncIterator[Front]:
     tls = folder / "tls"
     tls.mkdir(parents=True)
@@ -358,6 +369,7 @@ async def front(
         limits=limits,
         environment="production",
         node="n1",
+        store_wait_s=store_wait_s,
     )
     server = Server(
         desk, server_context(tls / "server.crt", tls / "server.key"), host="127.0.0.1", port=0, proxy_from=proxy_from
