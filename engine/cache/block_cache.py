@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +85,8 @@ class BlockCache:
         self._making: WeakValueDictionary[BlockKey, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: OrderedDict[BlockKey, OpenBlock] = OrderedDict()
+        self.listeners: set[Callable[[list[BlockKey]], None]] = set()
+        """Told of blocks that leave the volume: a file gives its space back when nobody holds it open any more."""
         self._hits = self._misses = self._bytes_from_store = self._evictions = self._write_failures = 0
 
     async def start(self) -> None:
@@ -198,8 +200,7 @@ class BlockCache:
         keys = list(self._index.keys())
         for key in keys:
             self._index.remove(key)
-        self._open.clear()
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._volume.delete, keys)
+        await self._delete(keys)
 
     # ------------------------------------------------------------------ bringing blocks
 
@@ -307,9 +308,15 @@ class BlockCache:
         victims = self._index.victims(max(0, self._reserve - free))
         if victims:
             self._evictions += len(victims)
-            for key in victims:
-                self._open.pop(key, None)
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._volume.delete, victims)
+            await self._delete(victims)
+
+    async def _delete(self, keys: list[BlockKey]) -> None:
+        """Take blocks that the index has let go off the volume."""
+        for key in keys:
+            self._open.pop(key, None)
+        for listener in tuple(self.listeners):
+            listener(keys)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._volume.delete, keys)
 
 
 def _own(stored: StoredObject, first: int, end: int) -> Given:

@@ -7,13 +7,16 @@ import itertools
 import os
 import socket
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
 from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PARTS, parts_of, parts_within
 
-_BLOCKS_OPEN_MAX = 2048
+_BLOCKS_OPEN_MAX = 1024
+_USE_TOLD_S = 10.0
+"""How often the node hears that a block is still used which a worker holds: else it would seem forgotten."""
 _WAIT_S = 120.0
 """How long a read waits for the node; the statement's own deadline comes first as a rule."""
 
@@ -29,11 +32,13 @@ class BlocksRefused(OSError):
 class Block:
     """A block's file, closed when neither the table nor a reader holds it; `parts` has a bit for each part to read."""
 
-    __slots__ = ("descriptor", "parts")
+    __slots__ = ("descriptor", "parts", "told")
 
     def __init__(self, descriptor: int, parts: int) -> None:
         self.descriptor = descriptor
         self.parts = parts
+        self.told = time.monotonic()
+        """When the node last heard of a use."""
 
     def __del__(self) -> None:
         os.close(self.descriptor)
@@ -79,6 +84,7 @@ class BlockClient:
         found: dict[int, Block] = {}
         waits: dict[int, _Waiting] = {}
         asks: list[tuple[int, _Waiting]] = []
+        now = time.monotonic()
         with self._lock:
             missing = []
             for block in blocks:
@@ -87,6 +93,11 @@ class BlockClient:
                 if held is not None and not needed & ~held.parts:
                     self._open.move_to_end(key)
                     found[block] = held
+                    if now - held.told > _USE_TOLD_S:
+                        held.told = now
+                        asks.append(
+                            (0, _Waiting(block, (max(first_part, block * PARTS), min(end_part, (block + 1) * PARTS))))
+                        )
                 elif asked is not None and not needed & ~parts_within(block, *asked.parts):
                     waits[block] = asked
                 else:
@@ -147,6 +158,11 @@ class BlockClient:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                     descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
             request, outcome, count, *parts = ANSWER.unpack(message)
+            if outcome == Outcome.FORGET:
+                with self._lock:
+                    for key in zip(parts[::2], parts[1::2], strict=True):
+                        self._open.pop(key, None)
+                continue
             blocks = [Block(descriptor, its) for descriptor, its in zip(descriptors, parts, strict=False)]
             self._settle(request, Outcome(outcome) if len(blocks) == count else Outcome.FAILED, blocks)
 

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from engine.cache.block_cache import BlockCache, Given
+from engine.cache.block_index import BlockKey
 from engine.cache.block_volume import OpenBlock
 from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
 from engine.cache.object_store import WHY, ObjectGone, StoreFailed
@@ -32,6 +33,10 @@ class ObjectNumbers:
     def number(self, stored: StoredObject) -> int:
         """The number of `stored`, from 1."""
         return self._numbers.setdefault(stored.key, len(self._numbers) + 1)
+
+    def known(self, key: str) -> int:
+        """The number of the version with this key; 0 when it has none."""
+        return self._numbers.get(key, 0)
 
 
 class BlockUse:
@@ -64,6 +69,8 @@ class BlockDoor:
         self._objects: dict[int, StoredObject] = {}
         self._holders: Counter[int] = Counter()
         self._uses: dict[BlockUse, frozenset[int]] = {}
+        self._given: set[int] = set()
+        """Objects that the worker was ever given blocks of."""
         self._unread = b""
         self._unsent: deque[tuple[bytes, tuple[OpenBlock, ...]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,6 +78,7 @@ class BlockDoor:
         self._closed = False
         self.refused = 0
         sock.setblocking(False)
+        cache.listeners.add(self._left)
         self._loop.add_reader(sock.fileno(), self._readable)
 
     def close(self) -> None:
@@ -78,6 +86,7 @@ class BlockDoor:
         if self._closed:
             return
         self._closed = True
+        self._cache.listeners.discard(self._left)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         for task in self._tasks:
@@ -153,6 +162,7 @@ class BlockDoor:
             outcome = Outcome.FAILED
         else:
             outcome, blocks = Outcome.GIVEN, given.blocks
+            self._given.add(number)
             self._charge(number, given, ahead=not request)
         if request and not self._closed:
             self._answer(request, outcome, blocks)
@@ -170,8 +180,18 @@ class BlockDoor:
     # ------------------------------------------------------------------ answers
 
     def _answer(self, request: int, outcome: Outcome, blocks: tuple[OpenBlock, ...]) -> None:
-        parts = [block.parts for block in blocks] + [0] * (BLOCKS_MAX - len(blocks))
-        self._unsent.append((ANSWER.pack(request, outcome, len(blocks), *parts), blocks))
+        self._queue(request, outcome, [block.parts for block in blocks], blocks)
+
+    def _left(self, keys: list[BlockKey]) -> None:
+        """Blocks have left the volume: have the worker let go of those it may hold."""
+        pairs = [(self._numbers.known(name), block) for name, block in keys]
+        words = [word for number, block in pairs if number in self._given for word in (number, block)]
+        for at in range(0, len(words), BLOCKS_MAX):
+            self._queue(0, Outcome.FORGET, words[at : at + BLOCKS_MAX], ())
+
+    def _queue(self, request: int, outcome: Outcome, words: list[int], blocks: tuple[OpenBlock, ...]) -> None:
+        filled = words + [0] * (BLOCKS_MAX - len(words))
+        self._unsent.append((ANSWER.pack(request, outcome, len(blocks), *filled), blocks))
         if len(self._unsent) == 1:
             self._send()
 

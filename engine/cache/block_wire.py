@@ -10,7 +10,8 @@ ASK = struct.Struct(">QQII")
 BLOCKS_MAX = 16
 """Blocks of one request: each is a descriptor beside the answer."""
 ANSWER = struct.Struct(f">QII{BLOCKS_MAX}Q")
-"""request, outcome, how many descriptors come with it, for each of them a bit for every part its file holds."""
+"""request, outcome, how many descriptors come with it, for each of them a bit for every part its file holds. FORGET
+answers no request (0); it has pairs of object number and block in their place."""
 
 
 class Outcome(IntEnum):
@@ -31,3 +32,5 @@ class Outcome(IntEnum):
     """The node's credentials have expired, or the store does not know them."""
     THROTTLED = 7
     """The store wants fewer requests, and went on wanting it."""
+    FORGET = 8
+    """These blocks have left the volume: let go of them."""

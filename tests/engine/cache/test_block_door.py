@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cache import block_client
 from engine.cache.block_cache import BlockCache
 from engine.cache.block_client import BlockClient, BlocksRefused
 from engine.cache.block_door import BlockDoor, ObjectNumbers
@@ -37,6 +38,11 @@ def with_door(
             theirs.close()
 
     with_cache(tmp_path, run)
+
+
+def in_order(door: BlockDoor) -> list[str]:
+    """The objects of the index, the first to go first."""
+    return [name for name, _ in tuple(door._cache._index.keys())]
 
 
 def test_a_running_statements_objects_are_given_and_charged(tmp_path: Path) -> None:
@@ -111,6 +117,53 @@ def test_a_reader_asks_again_for_what_its_file_did_not_hold_yet(tmp_path: Path) 
         assert len(store.reads) == 6
         await asyncio.gather(*(asyncio.to_thread(client.get, number, at, at + 9) for at in range(0, len(data), 50_000)))
         assert sum(end - start for _, start, end in store.reads) == len(data), "each byte once"
+
+    with_door(tmp_path, test)
+
+
+def test_w6_2_a_worker_lets_go_of_what_leaves_the_volume(tmp_path: Path) -> None:
+    put(tmp_path, "s/t.parquet", content(2 * BLOCK_BYTES))
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        stored = await pinned(store, "s/t.parquet")
+        door.hold([Snapshot("s.t", "s", (stored,))])
+        number = numbers.number(stored)
+        (first, second), _asked = await asyncio.to_thread(client.get, number, 0, stored.size)
+        inode = os.fstat(first.descriptor)
+        await door._cache.clear()
+        _blocks, asked = await asyncio.to_thread(client.get, number, 0, 10)
+        assert asked, "it was told before it was answered"
+        assert len(client._open) == 1
+        assert os.pread(first.descriptor, 10, HEADER_BYTES) == content(10), "who reads it keeps it"
+        assert os.fstat(first.descriptor).st_ino == inode.st_ino
+        assert os.fstat(second.descriptor).st_nlink == 0
+
+    with_door(tmp_path, test)
+
+
+def test_w6_2_the_node_hears_of_a_block_that_a_worker_goes_on_using(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("hot", "cold"):
+        put(tmp_path, f"s/{name}.parquet", content(BLOCK_BYTES))
+    monkeypatch.setattr(block_client, "_USE_TOLD_S", -1.0)
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        hot, cold = await pinned(store, "s/hot.parquet"), await pinned(store, "s/cold.parquet")
+        use = door.hold([Snapshot("s.t", "s", (hot, cold))])
+        for stored in (hot, cold):
+            await asyncio.to_thread(client.get, numbers.number(stored), 0, stored.size)
+        assert in_order(door) == [hot.key, cold.key]
+        _blocks, asked = await asyncio.to_thread(client.get, numbers.number(hot), 0, PART_BYTES)
+        assert not asked
+        async with asyncio.timeout(20):
+            while in_order(door) != [cold.key, hot.key]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert use.cache_bytes == 0, "told, not read again"
 
     with_door(tmp_path, test)
 
