@@ -11,18 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import pytest
 
 from aws.names import identity_key
-from aws.node_identity import FILES, NodeIdentity, seal_identity
+from aws.node_identity import FILES
 from engine.settings import AwsNodeSettings, NodeSettings
-from local.signing import ensure_public_key
 from tests.support.aws import REGION, RunningAws, running_aws
-from tests.support.aws_node import EngineProcess
+from tests.support.aws_node import AUDIT, DATA, EngineProcess, lay_account
 from tests.support.stack import Stack, running_control_plane
-
-DATA, AUDIT = "data-bucket", "audit-bucket"
 
 
 @dataclass
@@ -46,26 +42,11 @@ class AwsNode:
         return found
 
 
-def make_identity(control: Stack) -> NodeIdentity:
-    ensure_public_key(control.home / "control", control.home / "tls")
-    files = {name: (control.home / "tls" / name).read_bytes() for name in FILES}
-    return NodeIdentity(files, (control.home / "node" / "mask.key").read_bytes())
-
-
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsNode]:
     folder = tmp_path_factory.mktemp("aws")
     with running_aws() as aws, running_control_plane(folder / "control") as control:
-        s3, kms = aws.client("s3"), aws.client("kms")
-        for bucket in (DATA, AUDIT):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-        key = kms.create_key()["KeyMetadata"]["Arn"]
-        sealed = seal_identity(make_identity(control), "production", key, kms=kms)
-        s3.put_object(Bucket=DATA, Key=identity_key("production"), Body=sealed)
-        file = folder / "people.parquet"
-        with duckdb.connect() as connection:
-            connection.execute(f"COPY (SELECT range AS id, 'n' || range AS name FROM range(500)) TO '{file}'")
-        s3.put_object(Bucket=DATA, Key="lake/main/people.parquet", Body=file.read_bytes())
+        key = lay_account(aws, control)
         (folder / "cache").mkdir()
         settings = AwsNodeSettings(
             NodeSettings(

@@ -17,17 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
-from aws.names import identity_key, volume_seed_key
-from aws.node_identity import seal_identity
-from aws.volume_seed import seed_context
+from aws.names import identity_key
 from cdk_app.boot import paths
 from cdk_app.boot.install import install
 from engine.settings import AwsNodeSettings, NodeSettings
-from tests.aws.test_node_in_aws import AUDIT, DATA, make_identity
-from tests.support.aws import REGION, RunningAws, running_aws
+from tests.support.aws import REGION, running_aws
+from tests.support.aws_node import AUDIT, DATA, lay_account
 from tests.support.stack import Stack, running_control_plane
 
 HERE = Path(__file__).parent / "systemd"
@@ -80,7 +77,7 @@ class Told:
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     work = tmp_path_factory.mktemp("systemd")
     with running_aws() as aws, running_control_plane(work / "control") as control:
-        settings = _account(work, aws, control)
+        settings = _settings(lay_account(aws, control), control)
         account = {**aws.environment, "AWS_DEFAULT_REGION": REGION}
         files = _files(work / "files", settings, account, control)
         console = work / "console.txt"
@@ -94,22 +91,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         yield Told(checks, text, [each["Key"] for each in found])
 
 
-def _account(work: Path, aws: RunningAws, control: Stack) -> dict[str, str]:
-    """Buckets, key, seed, identity and a table; the settings of the node."""
-    s3, kms = aws.client("s3"), aws.client("kms")
-    for bucket in (DATA, AUDIT):
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    key = kms.create_key()["KeyMetadata"]["Arn"]
-    sealed = seal_identity(make_identity(control), "production", key, kms=kms)
-    s3.put_object(Bucket=DATA, Key=identity_key("production"), Body=sealed)
-    seed = kms.generate_data_key_without_plaintext(
-        KeyId=key, NumberOfBytes=64, EncryptionContext=seed_context("production")
-    )
-    s3.put_object(Bucket=DATA, Key=volume_seed_key("production"), Body=seed["CiphertextBlob"])
-    file = work / "people.parquet"
-    with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT range AS id, 'n' || range AS name FROM range(500)) TO '{file}'")
-    s3.put_object(Bucket=DATA, Key="lake/main/people.parquet", Body=file.read_bytes())
+def _settings(key: str, control: Stack) -> dict[str, str]:
     return AwsNodeSettings(
         NodeSettings(
             home=paths.HOME, data=f"s3://{DATA}/lake", environment="production",

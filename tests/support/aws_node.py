@@ -1,4 +1,4 @@
-"""A node as it runs in AWS, for tests: `python -m engine` as a process, told by variables alone."""
+"""A node as it runs in AWS, for tests: what it finds in its account, and `python -m engine` told by variables alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -14,11 +15,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 
-from tests.support.stack import PROJECT
+from aws.node_identity import FILES, NodeIdentity
+from aws.provision import lay_identity
+from local.signing import ensure_public_key
+from tests.support.aws import REGION, RunningAws
+from tests.support.stack import PROJECT, Stack
 
 START_S = 60.0
+DATA, AUDIT = "data-bucket", "audit-bucket"
+
+
+def people() -> bytes:
+    """A table of 500 rows, `id` and `name`, as Parquet."""
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        file = Path(folder) / "people.parquet"
+        connection.execute(f"COPY (SELECT range AS id, 'n' || range AS name FROM range(500)) TO '{file}'")
+        return file.read_bytes()
+
+
+def make_identity(control: Stack) -> NodeIdentity:
+    """What proves a node of a home's control plane."""
+    ensure_public_key(control.home / "control", control.home / "tls")
+    files = {name: (control.home / "tls" / name).read_bytes() for name in FILES}
+    return NodeIdentity(files, (control.home / "node" / "mask.key").read_bytes())
+
+
+def lay_account(aws: RunningAws, control: Stack) -> str:
+    """Both buckets, a key, the identity and a table `main.people` below `lake/`; the key's ARN."""
+    s3, kms = aws.client("s3"), aws.client("kms")
+    for bucket in (DATA, AUDIT):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    key = str(kms.create_key()["KeyMetadata"]["Arn"])
+    lay_identity(REGION, DATA, "production", key, make_identity(control), s3=s3, kms=kms)
+    s3.put_object(Bucket=DATA, Key="lake/main/people.parquet", Body=people())
+    return key
 
 
 @dataclass

@@ -19,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
 import pytest
 import yaml
@@ -39,6 +38,7 @@ from tests.cdk.emulator.node import CHANGED, Node, make_node, told_by_template
 from tests.cdk.emulator.services import Hook, RunCommand, Services, served
 from tests.cdk.test_deploy_page import authority
 from tests.support.aws import Recording
+from tests.support.aws_node import people
 from tests.support.stack import hatidata
 
 pytestmark = [
@@ -164,10 +164,7 @@ def provision(folder: Path, deployed: Deployed, account: dict[str, str]) -> tupl
     )
     mask_key = tls / "mask.key"
     bucket = "hatidata-data-111122223333-ap-southeast-1"
-    file = folder / "people.parquet"
-    with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT range AS id, 'n' || range AS name FROM range(500)) TO '{file}'")
-    deployed.emulator.client("s3").put_object(Bucket=bucket, Key="lake/main/people.parquet", Body=file.read_bytes())
+    deployed.emulator.client("s3").put_object(Bucket=bucket, Key="lake/main/people.parquet", Body=people())
     where = ["--region", "ap-southeast-1"]
     data = [*where, "--data-bucket", bucket, "--data-key", deployed.key("data")]
     said = {}
