@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.audit import QueryAudit
+from engine.audit.event_gate import COMMANDS_BURST, EventGate
 from engine.audit.frames import SegmentHeader
 from engine.audit.segment import Segment
 from governance.audit_record import chain_genesis, line_digest
@@ -480,6 +481,15 @@ def test_a_flood_of_strangers_is_counted_and_not_written_one_by_one(tmp_path: Pa
     assert written < 1000
     assert written + counted == 5000
     assert sum(record["kind"] == "login" for record in records) == 2000
+
+
+def test_a_flood_of_commands_of_one_session_cannot_fill_the_spool() -> None:
+    gate = EventGate(0.0)
+    commands = [event(f"c{number}", "command") for number in range(COMMANDS_BURST + 500)]
+    assert sum(gate.admits(each, 0.0) for each in commands) == COMMANDS_BURST
+    assert gate.admits(event("login"), 0.0), "what happens to a session otherwise is always said"
+    assert gate.take_held_back() == {"command": 500}
+    assert gate.admits(commands[0], 1.0)
 
 
 def test_statements_refused_for_want_of_an_audit_are_said_when_it_is_back(tmp_path: Path) -> None:
