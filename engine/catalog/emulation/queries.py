@@ -176,6 +176,7 @@ class QueryTranslator(SourceTranslator):
             value = self.translate(target.value, scope)
             columns.append(replace(value, label=target.name or value.label))
         where = f" WHERE {self.condition(node.where, scope)}" if node.where is not None else ""
+        source += self._sets_before_groups(node, columns) if source else ""
         having = f" HAVING {self.condition(node.having, scope)}" if node.having is not None else ""
         group = self._group(node.group, columns, scope)
         sorts = [self._sort(s, columns, scope, bool(node.distinct and not node.distinct_on)) for s in order]
@@ -195,6 +196,16 @@ class QueryTranslator(SourceTranslator):
             return text
 
         return Body(columns, render)
+
+    def _sets_before_groups(self, node: Select, columns: list[Value]) -> str:
+        """The sets of a select list as items of FROM, where DuckDB wants what GROUP BY is to group."""
+        added = ""
+        for place, column in enumerate(columns):
+            if node.group and column.returns_set and column.sql.startswith("unnest("):
+                alias = self.alias("u")
+                added += f", LATERAL (SELECT {column.sql} AS i) AS {alias}"
+                columns[place] = replace(column, sql=f"{alias}.i", returns_set=False)
+        return added
 
     def _place(self, node: Expr, count: int) -> int | None:
         """The 0-based column that an integer in ORDER BY or GROUP BY means."""

@@ -52,6 +52,21 @@ def twin_postgres() -> Iterator[psycopg.Connection]:
             yield connection
 
 
+def numbers_of(seen: CatalogImage) -> dict[str, int]:
+    """Object ids of an image by name: relations, their `.row` and `.array` types, schemas, `database`, `role`."""
+    found = {"database": database_oid(seen.database), "role": role_oid(seen.user)}
+    found |= {name: oid for oid, name in seen.schemas}
+    for relation in seen.relations:
+        name = f"{relation.schema}.{relation.name}"
+        found |= {name: relation.oid, f"{name}.row": relation.row_type, f"{name}.array": relation.array_type}
+    return found
+
+
+def numbered(text: str, numbers: dict[str, int]) -> str:
+    """`text` with each `{{name}}` replaced by its number."""
+    return _MARK.sub(lambda found: str(numbers[found.group(1)]), text)
+
+
 @dataclass(frozen=True)
 class Answered:
     """`error` is a SQLSTATE or empty; columns are (name, type id, modifier, size)."""
@@ -75,18 +90,15 @@ class Twins:
         self._postgres = postgres
         self._instance = instance
         seen = seen or image()
-        ours = {f"{r.schema}.{r.name}": r.oid for r in seen.relations}
-        theirs = {name: self._number(f"select '{name}'::regclass::oid") for name in ours}
-        for relation in seen.relations:
-            name = f"{relation.schema}.{relation.name}"
-            ours |= {f"{name}.row": relation.row_type, f"{name}.array": relation.array_type}
-            theirs[f"{name}.row"] = self._number(f"select reltype from pg_class where oid = {theirs[name]}")
-            theirs[f"{name}.array"] = self._number(f"select typarray from pg_type where oid = {theirs[name + '.row']}")
-        for oid, name in seen.schemas:
-            ours[name], theirs[name] = oid, self._number(f"select oid from pg_namespace where nspname = '{name}'")
-        ours |= {"database": database_oid(seen.database), "role": role_oid(seen.user)}
+        ours = numbers_of(seen)
+        theirs = {n: self._number(f"select oid from pg_namespace where nspname = '{n}'") for _, n in seen.schemas}
         theirs["database"] = self._number(f"select oid from pg_database where datname = '{seen.database}'")
         theirs["role"] = self._number(f"select oid from pg_roles where rolname = '{seen.user}'")
+        for relation in seen.relations:
+            name = f"{relation.schema}.{relation.name}"
+            theirs[name] = self._number(f"select '{name}'::regclass::oid")
+            theirs[f"{name}.row"] = self._number(f"select reltype from pg_class where oid = {theirs[name]}")
+            theirs[f"{name}.array"] = self._number(f"select typarray from pg_type where oid = {theirs[name + '.row']}")
         self.ours, self.theirs = ours, theirs
         self._same = {str(theirs[name]): str(ours[name]) for name in ours}
 
@@ -97,8 +109,8 @@ class Twins:
 
     def real(self, text: str, parameters: Sequence[str | None] = ()) -> Answered:
         """What PostgreSQL answers, its numbers of objects translated into ours."""
-        values = [None if p is None else self._put(p, self.theirs).encode() for p in parameters]
-        result = self._postgres.pgconn.exec_params(self._put(text, self.theirs).encode(), values)
+        values = [None if p is None else numbered(p, self.theirs).encode() for p in parameters]
+        result = self._postgres.pgconn.exec_params(numbered(text, self.theirs).encode(), values)
         if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
             return Answered((result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b"").decode(), [], [])
         places = range(result.nfields)
@@ -110,9 +122,9 @@ class Twins:
 
     def emulated(self, text: str, parameters: Sequence[str | None] = ()) -> Answered:
         """What the emulated catalog answers."""
-        values = [None if p is None else self._put(p, self.ours) for p in parameters]
+        values = [None if p is None else numbered(p, self.ours) for p in parameters]
         try:
-            answer = ask(self._instance, self._put(text, self.ours), values)
+            answer = ask(self._instance, numbered(text, self.ours), values)
         except Refusal as error:
             return Answered(sqlstate_of(error), [], [])
         return Answered("", [(c.name, c.oid, c.modifier, c.size) for c in answer.columns], answer.texts())
@@ -121,7 +133,3 @@ class Twins:
         if value is None:
             return None
         return re.sub(r"\b\d{5,}\b", lambda found: self._same.get(found.group(), found.group()), value.decode())
-
-    @staticmethod
-    def _put(text: str, numbers: dict[str, int]) -> str:
-        return _MARK.sub(lambda found: str(numbers[found.group(1)]), text)
