@@ -41,7 +41,7 @@ SEARCH_THREADS = 2
 WAITING_MAX = 256
 """Requests that wait or are worked on; the next is refused."""
 REQUEST_DEADLINE_S = 30.0
-INDEX_EVERY_S, INDEX_SLICE_S = 5.0, 0.5
+INDEX_EVERY_S, INDEX_SLICE_S = 30.0, 0.5
 """How often the audit's index is brought up to date, and for how long at once: no search is to wait for it."""
 HEADER_BYTES_MAX = 16_384
 
