@@ -16,6 +16,8 @@ import re2
 from engine.catalog.emulation.names import NameUnknown
 
 PATTERN_CHARS_MAX = 4096
+PADDED_CHARS_MAX = 100_000
+"""What the widths of one format may add up to."""
 _PRIVILEGES = {
     "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "D": "TRUNCATE", "x": "REFERENCES", "t": "TRIGGER",
     "X": "EXECUTE", "U": "USAGE", "C": "CREATE", "T": "TEMPORARY", "c": "CONNECT", "s": "SET", "A": "ALTER SYSTEM",
@@ -170,7 +172,7 @@ def format_text(text: str | None, arguments: list[str | None], quote: Any) -> st
     """`format`: %s, %I, %L and %%, with positions and widths; `quote` quotes identifiers."""
     if text is None:
         return None
-    pieces, at, following = [], 0, 0
+    pieces, at, following, padded = [], 0, 0, 0
     for match in re.finditer(r"%(?:(\d{1,4})\$)?(-)?(\d{1,4})?([sIL%])?", text):
         pieces.append(text[at : match.start()])
         at = match.end()
@@ -178,6 +180,9 @@ def format_text(text: str | None, arguments: list[str | None], quote: Any) -> st
         if kind == "%":
             pieces.append("%")
             continue
+        padded += int(width or 0)
+        if padded > PADDED_CHARS_MAX:
+            raise NameUnknown("22023")
         number = int(place) - 1 if place else following
         if kind is None or not 0 <= number < len(arguments):
             raise NameUnknown("22023")

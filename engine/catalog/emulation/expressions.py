@@ -24,7 +24,7 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.coercions import common_type
 from engine.catalog.emulation.functions import FUNCTIONS, UnknownCall
 from engine.catalog.emulation.operators import OperatorTranslator
-from engine.catalog.emulation.rows import static
+from engine.catalog.emulation.rows import function_names
 from engine.catalog.emulation.tree import (
     ArrayList,
     ArrayQuery,
@@ -367,7 +367,7 @@ class ExpressionTranslator(OperatorTranslator):
             if ours and len(node.arguments) == 1 and name[-1] in t.types_by_name():
                 cast_to = Cast(node.arguments[0], TypeName(("pg_catalog", name[-1])))
                 return replace(self._cast(cast_to, scope), label=name[-1], firm=True)
-            if ours and any(row["proname"] == name[-1] for row in static("pg_proc")):
+            if ours and name[-1] in function_names():
                 raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
             raise self._no_function(node, scope)
         try:

@@ -44,6 +44,12 @@ def static(name: str) -> list[Row]:
     return [{**constant, **dict(zip(columns, row, strict=True))} for row in found]
 
 
+@cache
+def function_names() -> frozenset[str]:
+    """The names of PostgreSQL's functions, whether or not they are answered here."""
+    return frozenset(row["proname"] for row in static("pg_proc"))
+
+
 def static_schema(row: Row) -> str:
     """The schema of a fixed row of pg_class."""
     return _FIXED_SCHEMAS.get(int(row["relnamespace"]), "information_schema")

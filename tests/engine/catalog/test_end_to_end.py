@@ -152,6 +152,43 @@ def test_w3_4_who_may_not_query_is_told_nothing_of_the_catalog(stack: Stack, key
                 connection.execute(text)
 
 
+PROBES = [
+    "select '{}'::regclass",
+    "select to_regclass('{}')",
+    "select '{}'::regtype",
+    "select to_regtype('{}')",
+    "select has_table_privilege('{}', 'SELECT')",
+    "select has_any_column_privilege('{}', 'SELECT')",
+    "select has_column_privilege('{}', 'zz_secret', 'SELECT')",
+    "select pg_relation_size('{}'), pg_total_relation_size('{}')",
+    "select pg_get_viewdef('{}')",
+    "select obj_description('{}'::regclass, 'pg_class')",
+    "select pg_get_serial_sequence('{}', 'zz_secret')",
+    "select count(*) from pg_class where oid = to_regclass('{}')",
+    "select count(*) from information_schema.columns where table_schema || '.' || table_name = '{}'",
+    "select count(*) from pg_stat_user_tables where schemaname || '.' || relname = '{}'",
+    "select '{}'::regnamespace",
+    "select has_schema_privilege(split_part('{}', '.', 1), 'USAGE')",
+    "select * from {}",
+    "select 1 from pg_class, {}",
+]
+
+
+def test_h14_hidden_and_absent_tables_look_alike_to_every_probe(stack: Stack):
+    def told(name: str, probe: str) -> tuple[object, ...]:
+        try:
+            return ("rows", *connection.execute(probe.replace("{}", name)).fetchall())
+        except psycopg.Error as error:
+            said = str(error).replace(name, "X").replace(name.partition(".")[0], "X")
+            return ("error", error.sqlstate, said)
+
+    with stack.connect(stack.keys["ana"]) as connection:
+        for probe in PROBES:
+            hidden = told("globex.zz_hidden", probe)
+            assert hidden == told("zlobex.zz_absent", probe), probe
+            assert hidden == told("globex.zz_absent", probe), probe
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "pg8000"])
 def test_sqlalchemy_reflects(stack: Stack, driver: str):
     url = sa.URL.create(f"postgresql+{driver}", "x", stack.keys["ana"], "localhost", stack.port, "production")
@@ -212,6 +249,7 @@ def test_session_functions_follow_the_session(stack: Stack):
             "select current_user, current_database(), current_schema(), pg_backend_pid()"
         ).fetchone()
         assert row == ("ana@acme.example", "production", "main", connection.info.backend_pid)
+        connection.execute("set time zone interval '+00:00' hour to minute")
         connection.execute("select set_config('application_name', 'tool', false)")
         assert connection.execute("show application_name").fetchone() == ("tool",)
         assert connection.execute("select current_setting('application_name')").fetchone() == ("tool",)
