@@ -23,6 +23,34 @@ from cdk_app.settings import Deployment
 from cdk_app.software import Software
 
 BUILDER_TYPE = "m8g.large"
+_MANAGED = (
+    "ssm:DescribeAssociation",
+    "ssm:GetDeployablePatchSnapshotForInstance",
+    "ssm:GetDocument",
+    "ssm:DescribeDocument",
+    "ssm:GetManifest",
+    "ssm:ListAssociations",
+    "ssm:ListInstanceAssociations",
+    "ssm:PutInventory",
+    "ssm:PutComplianceItems",
+    "ssm:PutConfigurePackageResult",
+    "ssm:UpdateAssociationStatus",
+    "ssm:UpdateInstanceAssociationStatus",
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+    "ec2messages:AcknowledgeMessage",
+    "ec2messages:DeleteMessage",
+    "ec2messages:FailMessage",
+    "ec2messages:GetEndpoint",
+    "ec2messages:GetMessages",
+    "ec2messages:SendReply",
+)
+"""What Systems Manager's agent asks for on a builder; nobody may name resources for it."""
+_LOG = ("logs:CreateLogStream", "logs:PutLogEvents")
+_COMPONENT = "imagebuilder:GetComponent"
 
 
 class ImageStack(cdk.Stack):
@@ -173,12 +201,12 @@ class ImageStack(cdk.Stack):
             )
         )
         services = ec2.InterfaceVpcEndpointAwsService
-        for name, service in (
-            ("Ssm", services.SSM),
-            ("SsmMessages", services.SSM_MESSAGES),
-            ("Ec2Messages", services.EC2_MESSAGES),
-            ("ImageBuilder", services.IMAGE_BUILDER),
-            ("Logs", services.CLOUDWATCH_LOGS),
+        for name, service, actions in (
+            ("Ssm", services.SSM, _of("ssm")),
+            ("SsmMessages", services.SSM_MESSAGES, _of("ssmmessages")),
+            ("Ec2Messages", services.EC2_MESSAGES, _of("ec2messages")),
+            ("ImageBuilder", services.IMAGE_BUILDER, [_COMPONENT]),
+            ("Logs", services.CLOUDWATCH_LOGS, list(_LOG)),
         ):
             endpoint = ec2.InterfaceVpcEndpoint(
                 self, name, vpc=vpc, service=service, subnets=chosen, private_dns_enabled=True, open=False,
@@ -187,7 +215,7 @@ class ImageStack(cdk.Stack):
             endpoint.add_to_policy(
                 iam.PolicyStatement(
                     principals=[iam.AnyPrincipal()],
-                    actions=["*"],
+                    actions=actions,
                     resources=["*"],
                     conditions={"StringEquals": {"aws:PrincipalAccount": place.account}},
                 )
@@ -209,27 +237,17 @@ class ImageStack(cdk.Stack):
                     iam.PolicyStatement(sid="OurSoftware", actions=["s3:GetObject"], resources=[self._software_arn()]),
                     iam.PolicyStatement(
                         sid="OurComponents",
-                        actions=["imagebuilder:GetComponent"],
+                        actions=[_COMPONENT],
                         resources=[f"arn:aws:imagebuilder:{here}:component/{place.name}-*"],
                     ),
                     iam.PolicyStatement(
                         sid="ManagedByImageBuilder",
-                        actions=[
-                            "ssm:DescribeAssociation", "ssm:GetDeployablePatchSnapshotForInstance", "ssm:GetDocument",
-                            "ssm:DescribeDocument", "ssm:GetManifest", "ssm:ListAssociations",
-                            "ssm:ListInstanceAssociations", "ssm:PutInventory", "ssm:PutComplianceItems",
-                            "ssm:PutConfigurePackageResult", "ssm:UpdateAssociationStatus",
-                            "ssm:UpdateInstanceAssociationStatus", "ssm:UpdateInstanceInformation",
-                            "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
-                            "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
-                            "ec2messages:AcknowledgeMessage", "ec2messages:DeleteMessage", "ec2messages:FailMessage",
-                            "ec2messages:GetEndpoint", "ec2messages:GetMessages", "ec2messages:SendReply",
-                        ],
+                        actions=list(_MANAGED),
                         resources=["*"],
                     ),
                     iam.PolicyStatement(
                         sid="OwnLog",
-                        actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                        actions=list(_LOG),
                         resources=[f"arn:aws:logs:{here}:log-group:/aws/imagebuilder/{place.name}/*"],
                     ),
                 ]
@@ -308,6 +326,11 @@ class ImageStack(cdk.Stack):
                 )
             ],
         )
+
+
+def _of(service: str) -> list[str]:
+    """What the agent asks of one service."""
+    return [action for action in _MANAGED if action.startswith(f"{service}:")]
 
 
 _STEPS_EDITION = hashlib.sha256(component_document("").encode()).hexdigest()

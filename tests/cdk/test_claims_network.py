@@ -289,6 +289,19 @@ def test_every_interface_endpoint_has_a_policy_and_a_security_group(
             assert [group[: -8 - len(".GroupId")] for group in endpoint.properties["SecurityGroupIds"]] == ["Endpoints"]
 
 
+def test_the_workshops_endpoints_let_through_what_a_builder_asks_for(cloud: Cloud) -> None:
+    builder = {
+        action
+        for statement in cloud.identity_statements(cloud.role("Builder"))
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    for name, endpoint in endpoints(cloud, "image").items():
+        for statement in endpoint.properties["PolicyDocument"]["Statement"]:
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            assert set(actions) <= builder, name
+            assert "*" not in "".join(actions), name
+
+
 def test_flow_logs_record_every_connection(cloud: Cloud) -> None:
     logged = {each.properties["ResourceId"] for each in cloud.of("AWS::EC2::FlowLog")}
     assert logged == {each.id for each in cloud.of("AWS::EC2::VPC")}
