@@ -178,7 +178,8 @@ class Prover:
         elif info and type_ != TEXT:
             return None
         tried = node.get("try_cast") and tries(inner.type, type_)
-        if tried or widens(inner.type, type_) or is_value_of(node["child"], type_):
+        small = inner.constant and type_ in ("INTEGER", "BIGINT") and is_small(node["child"])
+        if tried or small or widens(inner.type, type_) or is_value_of(node["child"], type_):
             return Proven(type_, inner.constant, inner.held)
         return None
 
@@ -267,6 +268,8 @@ class Prover:
         types = [p.type for p in sides]
         if name in FLOATING and "DOUBLE" in types and all(widens(t, "DOUBLE") and not is_text(t) for t in types):
             return "DOUBLE"
+        if name == "trunc" and len(types) == 1 and types[0] in FLOATS:
+            return types[0]
         if name in TOTAL_CALENDAR and len(types) == 1 and types[0] in ("DATE", "TIMESTAMP"):
             return "BIGINT"
         if name in ("date_part", "datepart") and len(types) == 2 and types[1] in ("DATE", "TIMESTAMP"):
@@ -298,7 +301,8 @@ def _has_one_row(select: Node) -> bool:
     ones = [m.get("limit") for m in select.get("modifiers", ()) if m.get("type") == "LIMIT_MODIFIER"]
     if any(n and n.get("class") == "CONSTANT" and n["value"].get("value") in (0, 1) for n in ones):
         return True
-    grouped = select.get("group_expressions") or select.get("group_sets") or not select.get("select_list")
+    standard = select.get("aggregate_handling", "STANDARD_HANDLING") == "STANDARD_HANDLING"
+    grouped = not standard or select.get("group_expressions") or select.get("group_sets")
     return not grouped and _aggregates(select["select_list"][0])
 
 
