@@ -121,6 +121,33 @@ def test_a_reader_asks_again_for_what_its_file_did_not_hold_yet(tmp_path: Path) 
     with_door(tmp_path, test)
 
 
+def test_a_file_of_ten_gigabytes_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    far, said = 10 << 30, b"far out"
+    file = put(tmp_path, "s/t.parquet", b"PAR1")
+    with file.open("r+b") as sparse:
+        sparse.truncate(far + 3 * BLOCK_BYTES)
+        for at in (far - 3, 5 << 30, far + 3 * BLOCK_BYTES - len(said)):
+            sparse.seek(at)
+            sparse.write(said)
+
+    async def test(
+        door: BlockDoor, client: BlockClient, store: CountingStore, numbers: ObjectNumbers, _: socket.socket
+    ) -> None:
+        stored = await pinned(store, "s/t.parquet")
+        assert stored.size > far
+        use = door.hold([Snapshot("s.t", "s", (stored,))])
+        for at in (far - 3, 5 << 30, stored.size - len(said)):
+            data, asked = await asyncio.to_thread(client.read, numbers.number(stored), at, at + len(said))
+            assert (data, asked) == (said, True)
+        client.ask(numbers.number(stored), far - BLOCK_BYTES, far)
+        async with asyncio.timeout(20):
+            while use.store_bytes < BLOCK_BYTES + 3 * PART_BYTES:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert sum(end - start for _, start, end in store.reads) == BLOCK_BYTES + 3 * PART_BYTES
+
+    with_door(tmp_path, test)
+
+
 def test_w6_2_a_worker_lets_go_of_what_leaves_the_volume(tmp_path: Path) -> None:
     put(tmp_path, "s/t.parquet", content(2 * BLOCK_BYTES))
 

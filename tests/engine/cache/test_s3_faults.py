@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from engine.cache.object_store import ObjectStore, StoreFailed
-from engine.cache.objects import Snapshot
+from engine.cache.objects import HEADER_BYTES, PART_BYTES, Snapshot
 from engine.catalog.lake import Lake, LakeSettings
 from governance.errors import SourceUnavailable
 from governance.tables import TableName
@@ -98,6 +98,33 @@ def test_a_fault_that_stays_is_a_clear_error_that_names_the_table_only(
         assert kept not in said
     scene.proxy.heal()
     assert scene.ask(table) == [(str(ROWS), "0", "0")], "the fault is forgotten with its cause"
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "of another version"])
+def test_blocks_that_went_bad_on_the_volume_are_fetched_again(scene: Scene, damage: str) -> None:
+    table = scene.cold(f"bad_{damage.replace(' ', '_')}")
+    assert scene.ask(table) == [(str(ROWS), "0", "0")]
+    scene.rig.loop.call_soon_threadsafe(scene.rig.cache._open.clear)
+    for file in (scene.rig.root / "cache").glob("*/*.block"):
+        whole = bytearray(file.read_bytes())
+        if damage == "gone":
+            file.unlink()
+            continue
+        if damage == "flipped":
+            for at in range(HEADER_BYTES + 7, len(whole), PART_BYTES):
+                whole[at] ^= 0x40
+        elif damage == "cut":
+            whole = whole[: len(whole) // 3]
+        else:
+            whole = whole[:HEADER_BYTES] + bytes(len(whole) - HEADER_BYTES)
+        file.write_bytes(whole)
+    scene.proxy.passed.clear()
+    answer = scene.rig.ask(
+        "SELECT count(h), min(seed), max(seed) FROM ", table, organization="2"
+    )  # a worker without any
+    assert answer.rows == [(str(ROWS), "0", "0")]
+    assert [path for path in scene.proxy.passed if f"{table.name}.parquet" in path]
+    assert answer.facts.store_bytes > 0
 
 
 def test_an_object_replaced_while_it_is_read_is_never_mixed_with_its_successor(scene: Scene) -> None:
