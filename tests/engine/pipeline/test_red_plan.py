@@ -31,6 +31,7 @@ HIDDEN_SIZES = (
     "SELECT * FROM s.b JOIN (SELECT id FROM s.o WHERE (SELECT n FROM s.o p) > 0) q USING (id)",
     "SELECT * FROM s.b JOIN (SELECT id, (SELECT max(n) OVER () FROM s.o) AS n FROM s.o) q USING (id)",
     "SELECT * FROM s.b JOIN s.o USING (id) WHERE sqrt((SELECT min(n) FROM s.o)) > 0",
+    "SELECT * FROM s.b JOIN (SELECT id FROM s.o WHERE n > (SELECT coalesce(max(n), id) FROM s.o GROUP BY ALL)) q USING (id)",
     "SELECT * FROM s.b JOIN (SELECT id, sum(n) OVER (ORDER BY n::TINYINT) AS x FROM s.o) q USING (id)",
     "SELECT * FROM s.b JOIN (SELECT id, stddev(n) AS x FROM s.o GROUP BY id) q USING (id)",
 )
