@@ -207,6 +207,13 @@ class Channel(asyncio.BufferedProtocol):
             self._read_on()
         return message
 
+    def done_next(self) -> bool:
+        """Whether the end of the statement is here and comes next; it is taken then."""
+        if not self._messages or self._messages[0].kind is not Kind.DONE:
+            return False
+        self._messages.popleft()
+        return True
+
     def _read_on(self) -> None:
         if self._paused and self._transport is not None and not self.lost:
             self._paused = False

@@ -136,11 +136,11 @@ class Execution:
                 self.facts.bytes += len(message.frame.data)
                 if self._job.constant:
                     self._kept.append(message.frame)
+                if self._lease is not None and self._lease.channel.done_next():
+                    self._done()  # a reader that wants no more rows than there are need not ask for the end
                 yield message.frame
             elif message.kind is Kind.DONE:
-                self._finish()
-                if self._job.constant:
-                    self._host.learned(self._job, self.columns, tuple(self._kept))
+                self._done()
             elif message.kind is Kind.FAILED:
                 raise self._failed(message.document)
 
@@ -298,6 +298,12 @@ class Execution:
             lease.worker.kill()
         finally:
             self._free()
+
+    def _done(self) -> None:
+        """The statement has come to its end."""
+        self._finish()
+        if self._job.constant:
+            self._host.learned(self._job, self.columns, tuple(self._kept))
 
     def _finish(self) -> None:
         self._over = True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.executor.constants import Answer, Constants, is_constant
+from engine.executor.constants import Answer, Constants, Remembered, is_constant
 from engine.pipeline.governed import Parameter
 from governance.errors import AuditUnavailable, DeadlineExceeded, Refusal
 from governance.tables import TableName
@@ -95,5 +95,23 @@ def test_a_remembered_answer_waits_for_the_audit_like_any_other(house: Rig) -> N
         await execution.cancel()
         with pytest.raises(DeadlineExceeded):
             await anext(aiter(execution.frames()))
+
+    house.run(work())
+
+
+def test_a_short_result_ends_with_its_rows_whether_or_not_its_end_is_asked_for(house: Rig) -> None:
+    async def first_row(sql: str) -> None:
+        async with await house.executor.run(mint(sql), deadline_s=20) as execution:
+            frames = execution.frames()
+            assert (await anext(frames)).rows == 1
+            lease = execution._lease
+            assert lease is None  # freed: nothing of it is left in the worker
+
+    async def work() -> None:
+        await first_row("SELECT 43 + 0")
+        async with await house.executor.run(mint("SELECT 43"), deadline_s=20) as execution:
+            await anext(aiter(execution.frames()))
+        again = await house.executor.run(mint("SELECT 43"), deadline_s=20)
+        assert isinstance(again, Remembered)
 
     house.run(work())
