@@ -13,11 +13,11 @@ def _implicit() -> frozenset[tuple[int, int]]:
     return frozenset((int(r["castsource"]), int(r["casttarget"])) for r in static("pg_cast") if r["castcontext"] == "i")
 
 
-def _implicitly(source: int, target: int) -> bool:
+def implicitly(source: int, target: int) -> bool:
     """Whether PostgreSQL turns one into the other unasked."""
     held, wanted = t.element_of(source), t.element_of(target)
     if held is not None and wanted is not None:
-        return held == wanted or _implicitly(held, wanted)
+        return held == wanted or implicitly(held, wanted)
     return source == target or (source, target) in _implicit()
 
 
@@ -33,7 +33,7 @@ def common_type(first: int, second: int) -> int:
     one, other = t.types().get(first), t.types().get(second)
     if one is None or other is None or one.category != other.category:
         return 0
-    if not one.preferred and _implicitly(first, second) and not _implicitly(second, first):
+    if not one.preferred and implicitly(first, second) and not implicitly(second, first):
         return second
     return first
 

@@ -18,6 +18,7 @@ from engine.catalog.emulation import (
     set_functions,
     system_functions,
     text_functions,
+    type_functions,
     value_functions,
 )
 from engine.catalog.emulation import types as t
@@ -70,6 +71,7 @@ _ENTERED = (
     set_functions,
     system_functions,
     text_functions,
+    type_functions,
     value_functions,
 )
 """Modules whose functions `FUNCTIONS` holds."""
@@ -233,10 +235,10 @@ class ExpressionTranslator(OperatorTranslator):
 
     def _cast(self, node: Cast, scope: Scope) -> Value:
         oid = self.resolve_type(node.type)
+        if isinstance(node.value, ArrayList) and not node.value.items:
+            return Value(f"CAST([] AS {t.duck(oid)})", oid, label="array", firm=True)
         value = self.translate(node.value, scope)
         label = value.label if value.firm else t.types()[oid].name if oid in t.types() else "?column?"
-        if isinstance(node.value, ArrayList) and not node.value.items:
-            value = Value(f"CAST([] AS {t.duck(oid)})", oid)
         settled = settle(value, oid, self.parameters)
         if oid in t.BITS and settled.type in t.INTEGERS and node.type.modifiers:
             done = Value(f"hd_to_bits({settled.sql}, {int(node.type.modifiers[0])})", oid)

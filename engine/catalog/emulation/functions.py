@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.coercions import implicitly
 from engine.catalog.emulation.tree import Call, Expr, Query, Sort
 from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, settle
 
@@ -119,7 +120,7 @@ def argument(builder: Builder, node: Expr, scope: Scope, wanted: int) -> Value:
         return value
     numeric = value.type in (t.NUMBERS | t.OID_LIKE) and wanted in (t.NUMBERS | t.OID_LIKE)
     arrays = t.element_of(value.type) is not None and t.element_of(wanted) is not None
-    if numeric or arrays or (value.type in t.REG_TYPES and wanted == t.TEXT):
+    if numeric or arrays or (value.type in t.REG_TYPES and wanted == t.TEXT) or implicitly(value.type, wanted):
         return cast(value, wanted)
     raise UnknownCall
 

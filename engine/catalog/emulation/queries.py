@@ -175,6 +175,8 @@ class QueryTranslator(SourceTranslator):
                 continue
             value = self.translate(target.value, scope)
             columns.append(replace(value, label=target.name or value.label))
+        if node.distinct and not node.distinct_on:
+            _equals(columns)
         where = f" WHERE {self.condition(node.where, scope)}" if node.where is not None else ""
         source += self._sets_before_groups(node, columns) if source else ""
         having = f" HAVING {self.condition(node.having, scope)}" if node.having is not None else ""
@@ -253,7 +255,9 @@ class QueryTranslator(SourceTranslator):
             place = self._place(node, len(columns))
             if place is None and isinstance(node, Column) and len(node.parts) == 1 and not scope.has(node.parts[0]):
                 place = self._labelled(node, columns)
-            texts.append(self.typed(node, scope).sql if place is None else place)
+            value = self.typed(node, scope) if place is None else columns[place]
+            _equals([value])
+            texts.append(value.sql if place is None else place)
 
         def render(done: list[str]) -> str:
             if not texts:
@@ -296,6 +300,8 @@ class QueryTranslator(SourceTranslator):
                 columns.append(
                     Value("", met, label=a.label, firm=True, modifier=a.modifier if a.modifier == b.modifier else -1)
                 )
+        if not node.all:
+            _equals(columns)
         word = f"{node.operator.upper()}{' ALL' if node.all else ''}"
 
         def render(done: list[Value]) -> str:
@@ -335,3 +341,13 @@ class QueryTranslator(SourceTranslator):
             return " UNION ALL ".join(selects)
 
         return Body(columns, render)
+
+
+def _equals(values: list[Value]) -> None:
+    """Refuse to tell equal values apart where PostgreSQL has no such operator.
+
+    Raises:
+        CatalogRefused: one of them is json (42883).
+    """
+    if any(value.type == t.JSON for value in values):
+        raise CatalogRefused("42883", "could not identify an equality operator for type json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,8 @@ EXPLAINED = {
     "pg_database": "template databases are left out",
     "pg_roles": "the owner is nobody's superuser",
     "pg_db_role_setting": "search_path is fixed",
+    "_relation_size": "sizes are not told",
+    "pg_relation_is_updatable": "nothing can be updated",
     "_insertable_into": "nothing can be inserted into or updated",
     "is_updatable": "the same",
     "information_schema.schemata": "the same",
@@ -63,6 +66,14 @@ def test_shapes_of_other_tools(twins: Twins):
     score = compare(twins, queries)
     assert score["refused"] == 0
     assert score["exact"] >= 51
+
+
+def test_questions_of_tools_that_are_not_installed(twins: Twins):
+    text = re.sub(r"(?m)^--.*\n", "", Path(__file__).with_name("other_tools.sql").read_text())
+    queries = [Recorded("other", piece.strip(), ()) for piece in text.split(";\n") if piece.strip()]
+    score = compare(twins, queries)
+    assert score["refused"] == 0
+    assert score["exact"] >= 40
 
 
 def compare(twins: Twins, queries: list[Recorded]) -> Counter[str]:
