@@ -11,13 +11,16 @@ import contextlib
 import queue
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from engine.cache.row_groups import END_BYTES, NotParquet, RowGroups, footer_bytes
+from engine.cache.row_groups import END_BYTES, Chunk, NotParquet, RowGroups, footer_bytes
 
 _GROUPS_AHEAD = 4
 _NEAR_GROUPS = 4
 """Two reads of a column so many row groups apart are a scan: DuckDB's threads do not keep order."""
+_READS_BEFORE = 8
+"""Reads of an object before its footer is looked at, which takes time from whoever looks up one row."""
+_CHUNKS_MAX = 4096
 _BYTES_MAX = 32 << 20
 """Asked for at one time."""
 _FOOTER_BYTES_MAX = 16 << 20
@@ -26,12 +29,33 @@ _NOTES_MAX = 1024
 
 
 class _Scan:
-    """How far each column of an object was read, and asked for."""
+    """What of an object was read lately, and what was asked for and not read yet."""
 
-    def __init__(self, groups: RowGroups | None) -> None:
-        self.groups = groups
-        self.read: dict[int, int] = {}
-        self.asked: dict[int, int] = {}
+    def __init__(self) -> None:
+        self.groups: RowGroups | None = None
+        self.early: list[tuple[int, int]] | None = []
+        """Reads before the footer was looked at; None afterwards."""
+        self.read: OrderedDict[Chunk, None] = OrderedDict()
+        self.asked: OrderedDict[Chunk, None] = OrderedDict()
+
+    def following(self, groups: RowGroups, start: int, end: int) -> Iterator[Chunk]:
+        """Take in a read, and give the chunks that follow it, if it goes on from another one."""
+        for group, column in groups.chunks(start, end):
+            steps = range(1, _NEAR_GROUPS + 1)
+            near = any((group + by, column) in self.read or (group - by, column) in self.read for by in steps)
+            _add(self.read, (group, column))
+            self.asked.pop((group, column), None)
+            for chunk in ((at, column) for at in range(group + 1, min(group + _GROUPS_AHEAD + 1, len(groups)))):
+                if near and chunk not in self.asked and chunk not in self.read:
+                    _add(self.asked, chunk)
+                    yield chunk
+
+
+def _add(chunks: OrderedDict[Chunk, None], chunk: Chunk) -> None:
+    chunks[chunk] = None
+    chunks.move_to_end(chunk)
+    while len(chunks) > _CHUNKS_MAX:
+        chunks.popitem(last=False)
 
 
 class ReadAhead:
@@ -70,20 +94,22 @@ class ReadAhead:
         """
         scan = self._scans.get(number)
         if scan is None:
-            scan = self._scans[number] = _Scan(self._groups(number, size))
+            scan = self._scans[number] = _Scan()
             while len(self._scans) > _OBJECTS_MAX:
                 self._scans.popitem(last=False)
+        reads = [(start, end)]
+        if scan.early is not None:
+            scan.early.append((start, end))
+            if len(scan.early) < _READS_BEFORE:
+                return
+            reads, scan.early = scan.early, None
+            scan.groups = self._groups(number, size)
         if scan.groups is None:
             return
         wanted: defaultdict[int, list[int]] = defaultdict(list)
-        for group, column in scan.groups.chunks(start, end):
-            last = scan.read.get(column, group)
-            scan.read[column] = latest = max(last, group)
-            if group != last and abs(group - last) <= _NEAR_GROUPS:
-                upto = min(latest + _GROUPS_AHEAD, len(scan.groups) - 1)
-                for following in range(max(scan.asked.get(column, 0), latest) + 1, upto + 1):
-                    wanted[following].append(column)
-                scan.asked[column] = max(scan.asked.get(column, 0), upto)
+        for read in reads:
+            for group, column in scan.following(scan.groups, *read):
+                wanted[group].append(column)
         left = _BYTES_MAX
         for group in sorted(wanted):
             for low, ends in scan.groups.spans(group, wanted[group]):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.cache.read_ahead import ReadAhead
+from engine.cache.read_ahead import _READS_BEFORE, ReadAhead
 from engine.cache.row_groups import END_BYTES, NotParquet, RowGroups, footer_bytes
 
 GROUPS, COLUMNS, NUMBER = 12, 4, 7
@@ -65,17 +65,35 @@ def test_a_scan_is_read_ahead_of_once_and_by_its_columns_only(file: bytes, colum
     groups, reader = groups_of(file), Reader(file)
     order = list(range(GROUPS))
     order[3], order[4] = order[4], order[3]  # threads do not keep order
-    for at, group in enumerate(order):
-        reader.read(*groups.spans(group, columns))
-        if at == 0:
-            assert reader.asked == [], "one row group is no scan"
-    wanted = [(group, column) for group in range(2, GROUPS) for column in columns]
-    assert sorted(chunk for span in reader.asked for chunk in groups.chunks(*span)) == wanted
+    reads = [span for group in order for span in groups.spans(group, columns)]
+    asked: list[tuple[int, int]] = []
+    done: set[tuple[int, int]] = set()
+    for at, span in enumerate(reads):
+        if at < _READS_BEFORE:
+            assert reader.asked == [], "a look-up reads no more than that"
+        reader.read(span)
+        done.update(groups.chunks(*span))
+        new = [chunk for one in reader.asked[len(asked) :] for chunk in groups.chunks(*one)]
+        asked += [(0, 0)] * (len(reader.asked) - len(asked))
+        if at >= _READS_BEFORE:
+            assert not done.intersection(new)
+    told = [chunk for one in reader.asked for chunk in groups.chunks(*one)]
+    assert len(told) == len(set(told))
+    assert {column for _, column in told} == set(columns)
+    assert {(group, column) for group in order[_READS_BEFORE + 1 :] for column in columns} <= set(told)
+
+
+def test_scans_that_begin_in_several_places_are_each_read_ahead_of(file: bytes) -> None:
+    groups, reader = groups_of(file), Reader(file)
+    for group in (0, 6, 1, 7, 0, 6, 1, 7):
+        reader.read(*groups.spans(group, [2]))
+    asked = {chunk for span in reader.asked for chunk in groups.chunks(*span)}
+    assert asked == {(group, 2) for group in (2, 3, 4, 5, 8, 9, 10, 11)}
 
 
 def test_reads_far_apart_are_no_scan(file: bytes) -> None:
     groups, reader = groups_of(file), Reader(file)
-    for group in (1, 8, 2, 11):
+    for group in (0, 5, 10, 0, 5, 10):
         reader.read(*groups.spans(group, [0, 2]))
     assert reader.asked == []
 
@@ -88,7 +106,7 @@ def test_a_damaged_footer_only_means_that_nothing_is_read_ahead(file: bytes, see
     for _ in range(flips):
         data[rng.randrange(len(data) - length - END_BYTES, len(data))] = rng.randrange(256)
     reader = Reader(bytes(data[: len(data) - cut]))
-    for start in range(0, len(file), len(file) // 9):
+    for start in range(0, len(file), len(file) // 19):
         reader.read((start, min(start + 1000, len(reader.data))))
     for start, end in reader.asked:
         assert 0 <= start < end <= len(reader.data)
