@@ -20,7 +20,7 @@ def _alike(twins: Twins, text: str) -> None:
 
 
 @given(text=queries())
-@settings(_SLACK, max_examples=150)
+@settings(_SLACK, max_examples=80)
 def test_random_queries_are_answered_alike(twins: Twins, text: str):
     _alike(twins, text)
 
