@@ -4,11 +4,11 @@
 set -eu
 work=$1 files=$2 python=$3
 mount --make-rprivate /
-mkdir -p "$work/root"
-mount -t tmpfs -o size=512m root "$work/root"
-mkdir "$work/root/over" "$work/root/work" "$work/root/merged"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$work/root/over,workdir=$work/root/work" "$work/root/merged"
-root=$work/root/merged
+mkdir -p "$work/tree"
+mount -t tmpfs -o size=512m tree "$work/tree"
+mkdir "$work/tree/over" "$work/tree/work" "$work/tree/merged"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$work/tree/over,workdir=$work/tree/work" "$work/tree/merged"
+root=$work/tree/merged
 cp -r "$files/." "$root/"
 rm -f "$root/.dockerenv"
 mkdir -p "$root/opt/python" "$root/.old"
