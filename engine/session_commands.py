@@ -178,11 +178,11 @@ class _Parser(CopyReader):
         if self.accept("time"):
             self.expect("zone")
             if self.accept("interval"):  # an offset; only none at all is a zone here
-                value = self.string()
+                offset = self.string()
                 if self.accept("hour"):
                     self.expect("to")
                     self.expect("minute")
-                return SetParameters((("TimeZone", value),), local=scope == "local")
+                return SetParameters((("TimeZone", offset),), local=scope == "local")
             value = self.value_list() if not self.accept("default", "local") else None
             return SetParameters((("TimeZone", value),), local=scope == "local")
         name = self.parameter()
