@@ -160,8 +160,11 @@ def test_w6_2_a_worker_lets_go_of_what_leaves_the_volume(tmp_path: Path) -> None
         (first, second), _asked = await asyncio.to_thread(client.get, number, 0, stored.size)
         inode = os.fstat(first.descriptor)
         await door._cache.clear()
+        async with asyncio.timeout(20):
+            while client._open:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         _blocks, asked = await asyncio.to_thread(client.get, number, 0, 10)
-        assert asked, "it was told before it was answered"
+        assert asked
         assert len(client._open) == 1
         assert os.pread(first.descriptor, 10, HEADER_BYTES) == content(10), "who reads it keeps it"
         assert os.fstat(first.descriptor).st_ino == inode.st_ino

@@ -185,7 +185,7 @@ def test_cache_status_goes_from_miss_to_hit(tmp_path: Path) -> None:
         assert (second.cache_status, second.store_bytes) == ("hit", 0)
         other = cold.ask("SELECT sum(h), sum(g) FROM ", table, organization="2").facts
         assert (other.cache_status, other.store_bytes) == ("hit", 0)
-        assert other.cache_bytes > 8_000_000
+        assert other.cache_bytes > 1_000_000, "what the worker had to ask for; the rest it read from the same files"
 
 
 def test_iceberg_and_delta_are_listed_and_refused_with_advice(lake: Rig) -> None:
