@@ -25,7 +25,7 @@ Found = tuple[Kind, int, int]
 
 _CARD_SHAPES = frozenset({(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 5), (4, 4, 4, 1), (6, 13)})
 _PHONE_SHAPES = frozenset({(3, 3, 4), (1, 3, 3, 4), (3, 3, 3, 4), (3, 4, 4), (5, 5), (2, 4, 4), (2, 5, 4)})
-_CARD_GAPS = frozenset({b" ", b"-", b".", b"/"})
+_CARD_GAPS = frozenset({b" ", b"-", b".", b"/", b"_"})
 _CARD_GROUPS = 8
 _PHONE_GROUPS = 8
 _SPACED_SHAPES = frozenset({(2, 2, 2, 2), (3, 2, 3), (3, 3, 3), (4, 3, 3), (4, 6), (4, 4), (1, 3, 3, 2, 2)})
@@ -79,10 +79,15 @@ def classify(shadow: bytes, start: int, end: int, about: Callable[[Kind], bool])
 def _groups(shadow: bytes, start: int, end: int) -> list[_Group]:
     groups: list[_Group] = []
     at = start
-    for gap, text in _GROUP.findall(shadow, start, end):
-        first = at + len(gap)
+    for between, text in _GROUP.findall(shadow, start, end):
+        first = at + len(between)
         at = first + len(text)
-        groups.append(_Group(text, gap, first, at, len(text)))
+        gap = between.replace(b"\x7f", b"")
+        if gap != between and not gap and groups:  # nothing that is seen stands between them
+            last = groups[-1]
+            groups[-1] = _Group(last.text + text, last.gap, last.start, at, last.size + len(text))
+        else:
+            groups.append(_Group(text, gap, first, at, len(text)))
     return groups
 
 

@@ -27,6 +27,8 @@ MAX_PATTERN_CHARS = 512
 
 _OPAQUE = b"\x80"
 """Stands in the shadow for a character outside ASCII that is neither digit, dash, space nor mail punctuation."""
+_UNSEEN = "\x7f"
+"""Stands in it for one that nobody sees: a value is found around it (DEL itself is refused in statements)."""
 
 
 _SIGNS = chain(range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x1FFFF))
@@ -43,8 +45,10 @@ def _shadow_table() -> dict[int, str]:
             table[code] = str(unicodedata.decimal(char))
         elif category == "Pd" or char == "\N{MINUS SIGN}":
             table[code] = "-"
-        elif category in {"Zs", "Cf"}:
+        elif category == "Zs":
             table[code] = " "
+        elif category == "Cf":
+            table[code] = _UNSEEN
     table |= {ord("＠"): "@", ord("﹫"): "@", ord("．"): ".", ord("。"): ".", ord("＋"): "+"}
     table |= {ord("（"): "(", ord("）"): ")", ord("／"): "/"}
     return table
@@ -76,12 +80,12 @@ def _options(*, latin1: bool) -> Any:
 
 _BYTES = _options(latin1=True)
 _EMAIL = re2.compile(
-    rb'(?:"[^"\'@\r\n]{1,64}"|[A-Za-z0-9\x80._%+!#$&*/=?^`{|}~-]+(?:\'[A-Za-z0-9\x80._%+-]+)?)'
-    rb"(?:@|%40)(?:\[[0-9A-Fa-f.:]+\]|localhost|[A-Za-z0-9\x80-]+(?:\.[A-Za-z0-9\x80-]+)+)",
+    rb'(?:"[^"\'@\r\n]{1,64}"|[A-Za-z0-9\x7f\x80._%+!#$&*/=?^`{|}~-]+(?:\'[A-Za-z0-9\x7f\x80._%+-]+)?)'
+    rb"(?:@|%40)(?:\[[0-9A-Fa-f.:]+\]|localhost|[A-Za-z0-9\x7f\x80-]+(?:\.[A-Za-z0-9\x7f\x80-]+)+)",
     _BYTES,
 )
 _API_KEY = re2.compile(rb"hd_(?:live|test)_[0-9A-Za-z]{8,}", _BYTES)
-_DIGITS = re2.compile(rb"\+?\(?[0-9](?:[ ().\-/]{0,3}[0-9]){6,}", _BYTES)
+_DIGITS = re2.compile(rb"\+?\(?[0-9](?:[ ()._\-/\x7f]{0,3}[0-9]){6,}", _BYTES)
 _UUID = re2.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", _BYTES)
 _EXTENSION = re2.compile(rb"(?i)[ ,]{0,2}(?:x|ext\.?)[ ]?[0-9]{1,6}", _BYTES)
 _ABOUT_PHONE = re2.compile(rb"(?i)phone|mobile|msisdn|whatsapp|telefon|(?:^|[^a-z])(?:tel|cell|fax|sms|call)", _BYTES)

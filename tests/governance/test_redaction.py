@@ -95,6 +95,22 @@ def test_w4_13_an_ssn_is_hidden_wherever_it_stands(before: str, after: str, ssn:
     assert ssn not in redact(f"{before} {ssn} {after}")
 
 
+@given(st.sampled_from("\u200b\u200d\u00ad\u2060\ufeff"), st.integers(0, 10), st.booleans())
+def test_w4_13_a_character_that_nobody_sees_hides_nothing(unseen: str, at: int, twice: bool) -> None:
+    ssn, mail = "123-45-6789", "ana.m@bank.example"
+    dotted = ssn[:at] + unseen * (1 + twice) + ssn[at:]
+    assert redact(f"SELECT '{dotted}'") in (f"SELECT '{unseen * (1 + twice)}[REDACTED:SSN]'", "SELECT '[REDACTED:SSN]'")
+    assert "bank" not in redact(f"SELECT '{mail[:at]}{unseen}{mail[at:]}'")
+
+
+@pytest.mark.parametrize(("text", "kind"), [("123_45_6789", "SSN"), ("4111_1111_1111_1111", "CARD")])
+def test_w4_13_values_written_like_identifiers(text: str, kind: str) -> None:
+    assert redact(f'SELECT a AS "{text}"') == f'SELECT a AS "[REDACTED:{kind}]"'
+    assert redact("SELECT t_2024_01_31_12, 12_345_678 FROM a_1234_5678") == (
+        "SELECT t_2024_01_31_12, 12_345_678 FROM a_1234_5678"
+    )
+
+
 @given(st.integers(10**14, 10**15 - 1), st.sampled_from(["", " ", "-"]))
 def test_w4_13_a_card_is_hidden_in_groups_and_whole(number: int, gap: str) -> None:
     digits = f"4{number}"
