@@ -134,7 +134,7 @@ class Tour:
             autocommit=True,
         )
 
-    def _recorded(self, plane: ControlPlane, **filters: str) -> dict[str, Any]:
+    def _recorded(self, plane: ControlPlane, **filters: Any) -> dict[str, Any]:
         """The newest audit record that fits, waited for; empty when none comes."""
         deadline = time.monotonic() + AUDIT_TIMEOUT_S
         while time.monotonic() < deadline:

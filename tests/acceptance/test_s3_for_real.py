@@ -18,7 +18,8 @@ from moto.server import ThreadedMotoServer
 from tests.support.faulty_s3 import ENVIRONMENT, Fault, FaultyS3
 from tests.support.stack import Stack, running_stack
 
-BUCKET = "lake"
+BUCKET = "lake-for-real"
+"""A name of its own: moto keeps the buckets of all its servers in one process together."""
 
 
 @pytest.fixture(scope="module")
