@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 _ASCII_LOWER = {ord(c): ord(c) + 32 for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
@@ -51,7 +52,7 @@ class Column:
     """Whether the column comes from Hive partition folders."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """A base table (Parquet files) with its columns in order."""
 
@@ -60,7 +61,15 @@ class Table:
     fault: str = ""
     """Why the table cannot be read (a safe sentence), or empty."""
 
+    @cached_property
+    def folded(self) -> tuple[tuple[str, Column], ...]:
+        """(folded name, column), in order."""
+        return tuple((fold(column.name), column) for column in self.columns)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return dict(reversed(self.folded))  # the first of a name counts
+
     def column(self, name: str) -> Column | None:
         """The column of that name (ASCII case folded), or None."""
-        wanted = fold(name)
-        return next((c for c in self.columns if fold(c.name) == wanted), None)
+        return self._by_name.get(fold(name))

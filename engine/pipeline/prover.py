@@ -316,8 +316,8 @@ def columns_of(tables: Iterable[Table]) -> dict[str, list[str]]:
     """Folded column name -> the types it has in the tables."""
     columns: dict[str, list[str]] = {}
     for table in tables:
-        for column in table.columns:
-            columns.setdefault(fold(column.name), []).append(column.type)
+        for name, column in table.folded:
+            columns.setdefault(name, []).append(column.type)
     return columns
 
 

@@ -365,7 +365,9 @@ def _table_places(tree: Node) -> list[Place]:
             if item.get("type") == "BASE_TABLE":
                 names = (item.get("catalog_name", ""), item.get("schema_name", ""), item.get("table_name", ""))
                 found.append((item.get("query_location", -1), *names))
-            stack.extend(v for v in item.values() if type(v) in (dict, list))
+            for value in item.values():
+                if type(value) is dict or type(value) is list:
+                    stack.append(value)
         elif type(item) is list:
             stack.extend(item)
     return found
