@@ -22,8 +22,6 @@ CHAIN_PARTITION = "chain/"
 # ---------------------------------------------------------------- the audit bucket
 AUDIT_PREFIX = "audit/"
 """Every object of the audit lies below it: `audit/queries/YYYY/MM/DD/...`, `audit/sessions/...`, ..."""
-QUERIES_PREFIX = "audit/queries/"
-SESSIONS_PREFIX = "audit/sessions/"
 MANIFESTS_PREFIX = "audit/manifests/"
 CHECKPOINTS_PREFIX = "audit/checkpoints/"
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 INSTANCE_STORE_MODEL = "Amazon EC2 NVMe Instance Storage"
 """What EC2's instance store calls itself; a network volume says Amazon Elastic Block Store (EC2 User Guide, NVMe)."""
-SECTOR_BYTES = 512
-"""The unit of a device's `size` in sysfs and of device-mapper tables, whatever the device's own sector is."""
 
 
 @dataclass(frozen=True, slots=True)

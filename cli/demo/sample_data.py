@@ -19,7 +19,6 @@ import duckdb
 CUSTOMERS = 60_000
 ORDERS = 240_000
 PAYMENTS = 240_000
-REGIONS = ("emea", "amer", "apac")
 
 # The Luhn sum of a 15-digit number: each digit at an even place from the right counts double, less 9 past 9.
 _LUHN_SUM = " + ".join(

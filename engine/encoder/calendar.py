@@ -27,7 +27,6 @@ _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _ZERO = ord("0")
 _TEN = np.arange(100)
 _TWO: U8 = np.stack([_TEN // 10 + _ZERO, _TEN % 10 + _ZERO], axis=1).astype(np.uint8)
-_TWO16 = np.ascontiguousarray(_TWO).view(np.uint16).ravel()
 
 
 def civil(days: I64) -> tuple[I64, I64, I64]:

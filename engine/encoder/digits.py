@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from engine.encoder.fields import PAD, U8, Field, Mask, Slots, Strings, as_binary, binary_from, nulls_of, strings_of
 
-U64 = npt.NDArray[np.uint64]
 _CHUNK = 10_000
 _MINUS, _POINT = ord("-"), ord(".")
 _INT64_DIGITS = 18
@@ -41,7 +40,6 @@ def _tables() -> tuple[tuple[npt.NDArray[np.uint32], U8], ...]:
 
 
 _TABLES = _tables()
-_FOUR = _TABLES[4][0][:_CHUNK]
 
 
 def _magnitude(values: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.unsignedinteger], Mask | None]:

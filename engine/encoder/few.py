@@ -20,8 +20,6 @@ from engine.encoder.types import BOOL, FLOAT8, INT2, INT4, INT8, JSON, NUMERIC, 
 ROWS_MAX = 8
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e15
 
-Convert = Callable[[Any], bytes]
-
 
 def _integer(value: int) -> bytes:
     return b"%d" % value

@@ -189,8 +189,6 @@ _SOURCE = {
     ),
 }
 """(sentence, advice) by why files cannot be read: an outcome of `engine.cache.block_wire` in small letters."""
-STORE_FAULTS = frozenset(_SOURCE) - {"", "gone"}
-"""Reasons that are the store's and the node's, not the files'."""
 
 
 def source_unavailable(table: str, *, why: str = "") -> SourceUnavailable:
