@@ -80,14 +80,16 @@ def _groups(shadow: bytes, start: int, end: int) -> list[_Group]:
     groups: list[_Group] = []
     at = start
     for between, text in _GROUP.findall(shadow, start, end):
+        gap, size = between, len(text)
         first = at + len(between)
-        at = first + len(text)
-        gap = between.replace(b"\x7f", b"")
-        if gap != between and not gap and groups:  # nothing that is seen stands between them
-            last = groups[-1]
-            groups[-1] = _Group(last.text + text, last.gap, last.start, at, last.size + len(text))
-        else:
-            groups.append(_Group(text, gap, first, at, len(text)))
+        at = first + size
+        if b"\x7f" in between:
+            gap = between.replace(b"\x7f", b"")
+            if not gap and groups:  # nothing that is seen stands between them
+                last = groups[-1]
+                groups[-1] = _Group(last.text + text, last.gap, last.start, at, last.size + size)
+                continue
+        groups.append(_Group(text, gap, first, at, size))
     return groups
 
 
@@ -125,24 +127,24 @@ def _card(groups: list[_Group], at: int) -> tuple[Kind, int, int, int] | None:
             break
         digits += group.text
         size = len(digits)
-        if size < 12:
+        if size < 12 or (size == 12 and index > at):
             continue
         if size > 19:
             break
-        if not luhn(digits):
-            continue
-        if index == at:
-            fraction = group.gap == b"." and at > 0
-            admitted = not fraction and _issued(digits)
-        else:
-            shape = tuple(g.size for g in groups[at : index + 1])
-            decimal = len(shape) == 2 and group.gap == b"."
-            admitted = shape in _CARD_SHAPES or (
-                len(digits) > 12 and _issued(digits) and not decimal and not _date(groups, at)
-            )
-        if admitted and digits.strip(b"0"):
-            best = (Kind.CARD, groups[at].start, group.end, index + 1 - at)
+        if luhn(digits) and _card_like(groups, at, index, digits) and digits.strip(b"0"):
+            best = (Kind.CARD, first.start, group.end, index + 1 - at)
     return best
+
+
+def _card_like(groups: list[_Group], at: int, last: int, digits: bytes) -> bool:
+    """Whether groups `at` to `last` are written as a card number is, or begin as one may."""
+    if last == at:
+        fraction = groups[at].gap == b"." and at > 0
+        return not fraction and _issued(digits)
+    if tuple([group.size for group in groups[at : last + 1]]) in _CARD_SHAPES:
+        return True
+    decimal = last == at + 1 and groups[last].gap == b"."
+    return _issued(digits) and not decimal and not _date(groups, at)
 
 
 def _ssn(groups: list[_Group], at: int, about: Callable[[Kind], bool]) -> tuple[Kind, int, int, int] | None:

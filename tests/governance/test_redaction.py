@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from governance.digit_runs import luhn
 from governance.errors import InvalidRequest
-from governance.redaction import MAX_TEXT_CHARS, CustomPattern, Redactor, redact
+from governance.redaction import _EMAIL, MAX_TEXT_CHARS, CustomPattern, Redactor, _addresses, redact
 from tests.governance.pii_corpus import ordinary, personal
 
 FOUND = [
@@ -82,6 +82,35 @@ def test_precision_is_what_the_documentation_states() -> None:
     statements = list(ordinary(seed=20261122, count=2000))
     touched = [statement for statement in statements if redact(statement) != statement]
     assert len(touched) / len(statements) <= 0.003, touched[:5]
+
+
+_PIECES = (
+    "'",
+    '"',
+    "@",
+    "0",
+    "a",
+    "b.c",
+    ".",
+    " ",
+    "x@y.z",
+    "\x7f",
+    "\x80",
+    "[1:2]",
+    "localhost",
+    "\n",
+    "-",
+    "o'hara",
+    "*",
+)
+
+
+@given(st.lists(st.sampled_from((*_PIECES, "%40")), max_size=40) | st.lists(st.sampled_from(_PIECES), max_size=40))
+def test_w4_13_addresses_are_found_as_the_whole_expression_would(pieces: list[str]) -> None:
+    shadow = "".join(pieces).encode("latin-1")
+    assert [(span.start, span.end) for span in _addresses(shadow)] == [
+        match.span() for match in _EMAIL.finditer(shadow)
+    ]
 
 
 @given(st.text(max_size=200))
