@@ -172,7 +172,7 @@ def _addresses(shadow: bytes) -> list[Span]:
     """E-mail addresses, as `_EMAIL` would find them one after the other, but from at-sign to at-sign: see there."""
     sign = shadow.find(b"@")
     if b"%40" in shadow:  # the sign as it stands in a URL, which may be a piece of the name too
-        return [Span(*match.span(), "EMAIL") for match in _EMAIL.finditer(shadow)]
+        return [Span(match.start(), match.end(), "EMAIL") for match in _EMAIL.finditer(shadow)]
     spans: list[Span] = []
     done = 0
     while sign >= 0:
