@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.refusals import SessionRefused
 from engine.session_command_types import Declare, Fetch
 from engine.session_rows import Rows
+from engine.session_served import served
 from engine.session_state import Portal
 from engine.wire import backend
 from engine.wire import sqlstate as s
@@ -64,9 +65,9 @@ class Cursors:
             run = cursor.run
             assert run is not None  # noqa: S101 - `open` set it
             if skipped:
-                cursor.position += await self.rows.served(run, run.skip(skipped))
+                cursor.position += await served(state, run, run.skip(skipped))
             work = run.skip(count or 0) if command.move else run.pump(channel, count or 0)
-            sent = await self.rows.served(run, work)
+            sent = await served(state, run, work)
             cursor.position += sent
             if run.exhausted:
                 cursor.done, cursor.run = True, None

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine import session_commands
+from engine.pipeline.pivot_values import PivotNeedsValues
 from engine.refusals import Report, SessionRefused
 from engine.session_command_types import Command, CopyOut, End, Savepoint
+from engine.session_pivot import found_values
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source
 from engine.session_settings import DIALECT, PARAMETERS
@@ -84,8 +86,15 @@ class Plans:
         given = [*oids, *([0] * (count - len(oids)))]
         parameters = tuple(mine or theirs or TEXT_OID for mine, theirs in zip(given, types, strict=True))
         plan = Plan(text, None, replace(source, text=text, copy=copy), parameters, version)
-        if copy is None and source.governed is not None and source.governed.kind == "select" and not parameters:
-            self._know(plan, source.dialect)
+        governed = source.governed
+        if (
+            copy is None
+            and source.text == text
+            and governed is not None
+            and governed.kind == "select"
+            and not parameters
+        ):
+            self._know(plan, source.dialect)  # not a PIVOT whose values were found: it asks again
         return plan
 
     def _know(self, plan: Plan, dialect: str) -> None:
@@ -113,15 +122,27 @@ class Plans:
         principal = identity.principal
         if dialect != principal.dialect:
             principal = replace(principal, dialect=dialect)
-        governed = await desk.pipeline.govern(
-            text,
-            principal,
-            view,
-            identity.rulebook,
-            actions=EXPORT if export else QUERY,
-            deadline_s=self.timeout_s,
-        )
-        return Source(text, governed, None, dialect=dialect)
+        actions = EXPORT if export else QUERY
+
+        async def governed(text: str) -> Source:
+            found = await desk.pipeline.govern(
+                text, principal, view, identity.rulebook, actions=actions, deadline_s=self.timeout_s
+            )
+            return Source(text, found, None, dialect=dialect)
+
+        try:
+            return await governed(text)
+        except PivotNeedsValues as needs:
+            pivot = needs
+        try:
+            asked = [await self._values(await governed(question)) for question in pivot.questions]
+            return await governed(pivot.answered(asked))
+        except Refusal as error:
+            error.position = None  # it counts in a text that the client did not write
+            raise
+
+    async def _values(self, source: Source) -> tuple[str, ...]:
+        return await found_values(self.state, source, self.timeout_s)
 
     async def plan(self, text: str, oids: Sequence[int] = (), dialect: str = "") -> Plan:
         """As `judge`; a refusal is audited before it is told.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Sequence
 
 from engine.encoder.types import ResultColumn
 from engine.refusals import SessionRefused
@@ -12,13 +10,11 @@ from engine.session_command_types import Command, Fetch, SetParameters
 from engine.session_control import carry_out, local_rows
 from engine.session_plans import Plans
 from engine.session_run import Run
+from engine.session_served import served
 from engine.session_state import Portal, SessionState
 from engine.wire import backend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
-from governance.errors import DeadlineExceeded
-
-T = TypeVar("T")
 
 
 class Rows:
@@ -55,7 +51,7 @@ class Rows:
         else:
             assert source.catalog is not None  # noqa: S101 - a source has one of both
             work = source.catalog.describe()
-        portal.fields = _fields(await self.served(run, work))
+        portal.fields = _fields(await served(self.state, run, work))
         return portal.fields
 
     async def open(self, portal: Portal) -> None:
@@ -69,9 +65,8 @@ class Rows:
         if plan.source is None:
             raise SessionRefused(s.OBJECT_STATE, "The statement changed its kind.")
         run = Run(state.desk, state.facts, state.identity, plan.source)
-        await self.served(
-            run, run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.get("TimeZone"))
-        )
+        work = run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.get("TimeZone"))
+        await served(state, run, work)
         portal.run = run
         portal.fields = _fields(run.columns)
 
@@ -97,7 +92,7 @@ class Rows:
         if source.copy is not None:
             channel.send(backend.copy_out_response(source.copy.format == "binary", len(run.columns)))
             rows_max = 0
-        sent = await self.served(run, run.pump(channel, rows_max))
+        sent = await served(self.state, run, run.pump(channel, rows_max))
         if not run.exhausted and rows_max and sent >= rows_max:
             channel.send(backend.PORTAL_SUSPENDED)
             return
@@ -126,50 +121,6 @@ class Rows:
             self.state.channel.send(backend.PORTAL_SUSPENDED)
             return False
         return True
-
-    async def served(self, run: Run, work: Awaitable[T]) -> T:
-        """Await a step of a run. Whatever goes wrong ends the run with its outcome; an interruption becomes 57014.
-
-        Raises:
-            Refusal: the step's error.
-        """
-        state = self.state
-        state.active = run
-        if state.interrupted:
-            work = _stopped(work, state.interrupted)
-        try:
-            return await work
-        except asyncio.CancelledError as error:
-            if not state.interrupted:
-                await run.finish(error)
-                raise
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-            told = _canceled(state.interrupted)
-            await run.finish(told, interrupted=state.interrupted)
-            raise told from None
-        except DeadlineExceeded as error:
-            told = _canceled(state.interrupted) if state.interrupted else error
-            await run.finish(told, interrupted=state.interrupted)
-            raise told from None
-        except BaseException as error:
-            await run.finish(error, interrupted=state.interrupted)
-            raise
-        finally:
-            state.active = None
-
-
-def _canceled(why: str) -> DeadlineExceeded:
-    words = {"user": "canceling statement due to user request", "client_gone": "the client is gone"}
-    return DeadlineExceeded(words.get(why, "canceling statement because the session ends"))
-
-
-async def _stopped(work: Awaitable[T], why: str) -> T:
-    """Instead of a step that was interrupted before it began."""
-    if isinstance(work, Coroutine):
-        work.close()
-    raise _canceled(why)
 
 
 def _fields(columns: Sequence[ResultColumn]) -> tuple[Field, ...]:

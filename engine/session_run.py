@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from engine import refusals
 from engine.admission import Slot
@@ -18,7 +19,7 @@ from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.pipeline.governed import Governed
 from engine.refusals import SessionRefused
-from engine.session_channel import Channel, ClientGone
+from engine.session_channel import ClientGone
 from engine.session_command_types import CopyOut
 from engine.session_ports import CatalogPlan, Desk, Execution, Frame
 from engine.wire.backend import split_rows
@@ -49,6 +50,13 @@ DENIED = frozenset(
 _VALUE_CHARS_MAX = 1024
 _VALUE_BYTES_MAX = 1 << 20
 """Of a parameter, what the audit looks at; it keeps much less (`engine.audit.texts`)."""
+
+
+class RowSink(Protocol):
+    """Takes whole DataRow messages: a client's channel."""
+
+    async def send_bulk(self, data: bytes | bytearray | memoryview) -> None:
+        """Take them, and wait while that is too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +211,7 @@ class Run:
             dialect=source.dialect or self._identity.key.dialect,
         )
 
-    async def pump(self, channel: Channel, rows_max: int) -> int:
+    async def pump(self, channel: RowSink, rows_max: int) -> int:
         """Send rows, at most `rows_max` (0: all); how many. `exhausted` says whether there are no more.
 
         Raises:
@@ -268,8 +276,7 @@ class Run:
 
     async def skip(self, rows_max: int) -> int:
         """Pass over rows without sending them (MOVE); how many (0 asks for all)."""
-        sink = _Sink()
-        return await self.pump(sink, rows_max)  # type: ignore[arg-type]
+        return await self.pump(_Nowhere(), rows_max)
 
     async def finish(self, error: BaseException | None = None, *, interrupted: str = "") -> None:
         """Free everything and write the outcome; a second call does nothing.
@@ -359,10 +366,10 @@ def _late() -> DeadlineExceeded:
     )
 
 
-class _Sink:
+class _Nowhere:
     """Takes rows and forgets them."""
 
-    async def send_bulk(self, _data: object) -> None:
+    async def send_bulk(self, data: bytes | bytearray | memoryview) -> None:
         """Forget."""
 
 

@@ -13,6 +13,7 @@ from engine.pipeline.guard import EVERYTHING, Guards, guards_of
 from engine.pipeline.headers import header_inserts
 from engine.pipeline.minimum_group import group_inserts
 from engine.pipeline.parameters import infer
+from engine.pipeline.pivot_values import needs_values, values_wanted
 from engine.pipeline.plan import Asking, Facts, Plan
 from engine.pipeline.plan_facts import fails_by_plan
 from engine.pipeline.predicates import check_predicates
@@ -111,6 +112,8 @@ class Planner:
             at = parse.failed_at
             position = source_of(text, tokens).character(min(at, len(text.encode()))) + 1 if at is not None else None
             raise SyntaxRefused("The statement does not parse.", position=position)
+        if needs_values(parse) and lead in _LEADS:
+            raise values_wanted(text, tokens, parse)
         _check_kind(parse, lead)
         if parse.tree is None:
             raise StatementRefused(
@@ -241,8 +244,6 @@ def _one_statement(text: str) -> tuple[str, tuple[Token, ...]]:
 
 def _check_kind(parse: Parse, lead: str) -> None:
     kinds = set(parse.kinds)
-    if lead.startswith("pivot") and "SELECT" in kinds and len(parse.kinds) > 1:
-        raise StatementRefused("PIVOT needs its values.", advice="List them: PIVOT t ON column IN (...) USING ...")
     if kinds & _WRITES:
         raise ReadOnly(
             "Tables are read-only here: this statement would write.", advice="Write new Parquet files to the store."

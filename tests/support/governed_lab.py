@@ -11,6 +11,7 @@ import duckdb
 from engine.catalog.view import PrincipalCatalog
 from engine.executor.second_parser import DuckDBParser
 from engine.pipeline import Governed, Pipeline
+from engine.pipeline.pivot_values import PivotNeedsValues
 from governance.errors import Refusal
 from governance.policies import Policy, View
 from governance.principals import Agent, Principal
@@ -102,13 +103,20 @@ class Lab:
         return self.pipeline.govern(sql, who, PrincipalCatalog(self.lake, book, who), book)
 
     def sql(self, sql: str, who: Principal, book: Rulebook) -> str:
-        return self.govern(sql, who, book).sql(self.relation)
+        """The text DuckDB would run; what a PIVOT must know first is asked here, as a session asks it."""
+        try:
+            return self.govern(sql, who, book).sql(self.relation)
+        except PivotNeedsValues as pivot:
+            found = [self.db.cursor().execute(self.sql(each, who, book)).fetchall() for each in pivot.questions]
+            return self.sql(pivot.answered([[row[0] for row in rows] for rows in found]), who, book)
 
     def run(self, sql: str, who: Principal, book: Rulebook, parameters: Sequence[Any] = ()) -> Outcome:
         try:
             text = self.sql(sql, who, book)
         except Refusal as error:
             return Outcome("deny", error=f"{error.code}: {error.message} @{error.position}")
+        except duckdb.Error as error:  # of a question
+            return Outcome("error", error=type(error).__name__)
         return self.plain(text, parameters)
 
     def interrupt(self) -> None:

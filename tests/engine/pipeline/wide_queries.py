@@ -332,11 +332,10 @@ class WideGrammar:
                 return f"SELECT * RENAME ({some} AS renamed) FROM {table} ORDER BY ALL"
             case 9:
                 key = self.column(bare, "t").removeprefix("z.")
-                return (
-                    f"PIVOT {table} ON {key} IN ('emea', 'amer', '1') USING count(*)"
-                    if key != "NULL"
-                    else f"FROM {table}"
-                )
+                if key == "NULL":
+                    return f"FROM {table}"
+                values = self.pick(" IN ('emea', 'amer', '1')", "")
+                return f"PIVOT {table} ON {key}{values} USING count(*)"
             case 10:
                 key = self.column(bare, "t").removeprefix("z.")
                 return f"UNPIVOT {table} ON {key} INTO NAME n VALUE v" if key != "NULL" else f"FROM {table}"
