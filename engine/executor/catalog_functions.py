@@ -10,6 +10,7 @@ from typing import Any
 from engine.catalog.emulation import fixed_texts
 from engine.catalog.emulation.names import Names, NameUnknown, quote_identifier, split_name
 from engine.catalog.emulation.text_functions import REPEATED_CHARS_MAX
+from engine.executor import catalog_binary as binary
 from engine.executor import catalog_json as json
 from engine.executor import catalog_texts as texts
 
@@ -77,7 +78,9 @@ def _or_null(function: Callable[[str], int]) -> Callable[[str | None], int | Non
             return None
         try:
             return function(text)
-        except NameUnknown:
+        except NameUnknown as unknown:
+            if unknown.sqlstate == "42602":  # not a name at all
+                raise
             return None
 
     return call
@@ -150,6 +153,8 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
     yield "hd_json_keys", json.keys, (text,), many
     yield "hd_json_pairs", json.pairs, (text, "BOOLEAN"), "STRUCT(f1 VARCHAR, f2 VARCHAR)[]"
     yield "hd_aclexplode", lambda x: _acl(names(), x), (many,), _ACL_TYPE
+    yield "hd_similar", texts.similar, (text, text), text
+    yield from binary.functions()
     yield "hd_pg_sleep", _sleep, ("DOUBLE",), text
 
 

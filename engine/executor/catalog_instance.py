@@ -23,8 +23,9 @@ from engine.catalog.emulation.names import Names
 from engine.catalog.emulation.rows import Row, rows
 from engine.catalog.emulation.sources import FUNCTION_COLUMNS, SCHEMA_PREFIX
 from engine.catalog.emulation.statement import CatalogColumn
-from engine.catalog.emulation.values import identifier
+from engine.catalog.emulation.values import Value, as_text, identifier
 from engine.encoder.types import ResultColumn
+from engine.executor.catalog_binary import sent
 from engine.executor.catalog_functions import MACROS, functions
 from governance.errors import EngineFailed, Refusal, ResourceExceeded, TableUnknown
 
@@ -99,6 +100,9 @@ def _sent(name: str, column: CatalogColumn, *, binary: bool) -> tuple[str, str]:
     """The text and DuckDB type of one column on its way out."""
     oid = column.oid
     element = types.element_of(oid)
+    if column.fields or column.items or column.depth:
+        value = Value(name, oid, fields=column.fields, items=column.items, depth=column.depth)
+        return (sent(value), "BLOB") if binary else (as_text(value), "VARCHAR")
     if oid in types.REG_TYPES and not binary:
         return f"hd_{types.REG_TYPES[oid]}_out({name})", "VARCHAR"
     if oid in types.OID_LIKE:

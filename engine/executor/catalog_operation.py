@@ -124,7 +124,7 @@ def run(
     """
     work = request.work
     extra = work.extra
-    columns = [CatalogColumn(*c) for c in extra["columns"]]
+    columns = [CatalogColumn.from_document(c) for c in extra["columns"]]
     instance.fill([(schema, name) for schema, name in extra["relations"]])
     copying = work.row_format != "datarow"
     binary = work.row_format == "copy_binary"

@@ -107,6 +107,22 @@ def regexp_substring(text: str | None, pattern: str | None) -> str | None:
     return found[0] if found else None
 
 
+def similar(pattern: str | None, escape: str | None) -> str | None:
+    """The regular expression that a pattern of SIMILAR TO means."""
+    if pattern is None or escape is None:
+        return None
+    pieces, at = [], 0
+    while at < len(pattern):
+        c = pattern[at]
+        if c == escape and at + 1 < len(pattern):
+            at += 1
+            pieces.append(re.escape(pattern[at]))
+        else:
+            pieces.append({"%": ".*", "_": "."}.get(c, "\\" + c if c in "\\.^$" else c))
+        at += 1
+    return f"^(?s:{''.join(pieces)})$"
+
+
 def regexp_split(text: str | None, pattern: str | None, flags: str | None) -> list[str] | None:
     """`regexp_split_to_array`; a match of nothing at the ends splits nothing."""
     if text is None or pattern is None or flags is None:

@@ -190,7 +190,7 @@ class Executor:
         )
         extra = {
             "key": image.key,
-            "columns": [[c.name, c.oid, c.size, c.modifier, c.duck] for c in statement.columns],
+            "columns": [c.document() for c in statement.columns],
             "relations": [list(relation) for relation in statement.relations],
             "session": statement.bound(session),
         }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import FUNCTIONS, Builder, Handler, argument, plain_call, special, unknown_call
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import Value, cast, printed, settle
+from engine.catalog.emulation.values import Value, cast, flat, printed, settle
+from governance.errors import StatementRefused
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -25,6 +26,15 @@ def array_argument(builder: Builder, node: Call, scope: Scope, place: int = 0) -
     return value
 
 
+def dimensions(value: Value) -> list[str]:
+    """The lengths of an array's dimensions."""
+    found, text = [], value.sql
+    for _ in range(value.depth + 1):
+        found.append(f"len({text})")
+        text = f"list_extract({text}, 1)"
+    return found
+
+
 def _array_number(template: str) -> Handler:
     def handler(builder: Builder, node: Call, scope: Scope) -> Value:
         plain_call(node)
@@ -33,28 +43,33 @@ def _array_number(template: str) -> Handler:
         value = array_argument(builder, node, scope)
         dimension = argument(builder, node.arguments[1], scope, t.INT4)
         shift = 1 if t.is_vector(value.type) else 0
-        text = template.format(a=value.sql, s=shift)
-        return Value(
-            f"(CASE WHEN {dimension.sql} = 1 AND len({value.sql}) > 0 THEN CAST({text} AS INTEGER) END)", t.INT4
+        arms = " ".join(
+            f"WHEN {place} THEN CAST({template.format(n=length, s=shift)} AS INTEGER)"
+            for place, length in enumerate(dimensions(value), 1)
         )
+        return Value(f"(CASE WHEN len({value.sql}) > 0 THEN CASE {dimension.sql} {arms} END END)", t.INT4)
 
     return handler
 
 
-FUNCTIONS["array_length"] = _array_number("len({a})")
-FUNCTIONS["array_upper"] = _array_number("len({a}) - {s}")
+FUNCTIONS["array_length"] = _array_number("{n}")
+FUNCTIONS["array_upper"] = _array_number("{n} - {s}")
 FUNCTIONS["array_lower"] = _array_number("1 - {s}")
 
 
-@special("cardinality", "array_ndims")
+@special("cardinality", "array_ndims", "array_dims")
 def _cardinality(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
     if len(node.arguments) != 1:
         raise unknown_call(node)
     value = array_argument(builder, node, scope)
     if node.name[-1] == "array_ndims":
-        return Value(f"(CASE WHEN len({value.sql}) > 0 THEN CAST(1 AS INTEGER) END)", t.INT4)
-    return Value(f"CAST(len({value.sql}) AS INTEGER)", t.INT4)
+        return Value(f"(CASE WHEN len({value.sql}) > 0 THEN CAST({value.depth + 1} AS INTEGER) END)", t.INT4)
+    if node.name[-1] == "array_dims":
+        low = 0 if t.is_vector(value.type) else 1
+        shown = " || ".join(f"'[{low}:' || ({length} - {1 - low}) || ']'" for length in dimensions(value))
+        return Value(f"(CASE WHEN len({value.sql}) > 0 THEN {shown} END)", t.TEXT)
+    return Value(f"CAST(len({flat(value).sql}) AS INTEGER)", t.INT4)
 
 
 @special("array_to_string")
@@ -62,10 +77,9 @@ def _array_to_string(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
     if not 2 <= len(node.arguments) <= 3:
         raise unknown_call(node)
-    value = array_argument(builder, node, scope)
-    element = t.element_of(value.type) or t.TEXT
+    value = flat(array_argument(builder, node, scope))
     item = builder.alias("e")
-    shown = f"list_transform({value.sql}, lambda {item}: {printed(Value(item, element))})"
+    shown = f"list_transform({value.sql}, lambda {item}: {printed(value.element(item))})"
     separator = argument(builder, node.arguments[1], scope, t.TEXT)
     missing = (
         argument(builder, node.arguments[2], scope, t.TEXT).sql if len(node.arguments) == 3 else "CAST(NULL AS VARCHAR)"
@@ -81,6 +95,8 @@ def _array_change(builder: Builder, node: Call, scope: Scope) -> Value:
         raise unknown_call(node)
     place = 1 if name == "array_prepend" else 0
     array = array_argument(builder, node, scope, place)
+    if array.depth:
+        raise StatementRefused("Arrays of several dimensions are not changed in catalog queries.")
     element = t.element_of(array.type) or t.TEXT
     if name == "array_cat":
         other = cast(array_argument(builder, node, scope, 1), array.type)

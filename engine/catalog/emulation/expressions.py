@@ -55,7 +55,18 @@ from engine.catalog.emulation.tree import (
     TypeName,
     Unary,
 )
-from engine.catalog.emulation.values import CatalogRefused, Parameters, Value, cast, composite, field, named, settle
+from engine.catalog.emulation.values import (
+    DEPTH_MAX,
+    CatalogRefused,
+    Parameters,
+    Value,
+    array_over,
+    cast,
+    composite,
+    field,
+    named,
+    settle,
+)
 from governance.errors import FunctionRefused, StatementRefused
 
 if TYPE_CHECKING:
@@ -97,7 +108,7 @@ class ExpressionTranslator(OperatorTranslator):
         """A one-column query as a value."""
         raise NotImplementedError
 
-    def column_query(self, query: Query, scope: Scope, wanted: int) -> tuple[str, int]:
+    def column_query(self, query: Query, scope: Scope, wanted: int) -> Value:
         """A one-column query's text and type; an untyped column becomes `wanted`."""
         raise NotImplementedError
 
@@ -287,19 +298,29 @@ class ExpressionTranslator(OperatorTranslator):
 
     def _array(self, node: ArrayList | ArrayQuery, scope: Scope) -> Value:
         if isinstance(node, ArrayQuery):
-            text, kind = self.column_query(node.query, scope, t.TEXT)
-            return Value(f"ARRAY({text})", t.array_of(kind), label="array", firm=True)
+            found = self.column_query(node.query, scope, t.TEXT)
+            return replace(array_over(found, f"ARRAY({found.sql})"), label="array", firm=True)
         if not node.items:
             raise CatalogRefused("42P18", "Cannot determine the type of an empty array.")
-        if any(isinstance(item, ArrayList) for item in node.items):
-            raise StatementRefused("Arrays of several dimensions are not supported in catalog queries.")
         items = self.unify([self.translate(item, scope) for item in node.items])
+        if len({item.depth for item in items}) != 1 or items[0].depth >= DEPTH_MAX:
+            raise CatalogRefused(
+                "2202E", "Multidimensional arrays must have array expressions with matching dimensions."
+            )
         text = ", ".join(item.sql for item in items)
-        return Value(f"[{text}]", t.array_of(items[0].type), label="array", firm=True)
+        return replace(array_over(items[0], f"[{text}]"), label="array", firm=True)
 
     def _subscript(self, node: Subscript, scope: Scope) -> Value:
+        chain = [node]
+        while isinstance(chain[-1].value, Subscript):
+            chain.append(chain[-1].value)
+        whole = self.typed(chain[-1].value, scope)
+        if whole.depth:
+            return self._deep_subscript(whole, chain[::-1], scope)
         value = self.typed(node.value, scope)
         element = t.element_of(value.type)
+        if element is None and value.type == t.JSONB and not node.slice and node.index is not None:
+            return replace(self.json_part("->", value, self.translate(node.index, scope)), label=value.label, firm=True)
         if element is None:
             if value.type == t.NAME and not node.slice and node.index is not None:
                 index = self.typed(node.index, scope, t.INT4)
@@ -318,7 +339,20 @@ class ExpressionTranslator(OperatorTranslator):
         place = f"(CAST({index.sql} AS BIGINT) + {shift})"
         # Zero and negative places hold nothing in PostgreSQL; DuckDB would count from the end.
         text = f"(CASE WHEN {place} >= 1 THEN list_extract({value.sql}, {place}) END)"
-        return Value(text, element, label=value.label, firm=value.firm)
+        return Value(text, element, label=value.label, firm=value.firm, fields=value.items)
+
+    def _deep_subscript(self, whole: Value, chain: list[Subscript], scope: Scope) -> Value:
+        """`a[i][j]` of an array of several dimensions; fewer places than it has dimensions hold nothing."""
+        if any(each.slice for each in chain):
+            raise StatementRefused("Slices of arrays of several dimensions are not supported in catalog queries.")
+        text = whole.sql
+        for each in chain:
+            place = self.typed(each.index or Literal("integer", "0"), scope, t.INT4).sql
+            text = f"(CASE WHEN {place} >= 1 THEN list_extract({text}, CAST({place} AS BIGINT)) END)"
+        element = t.element_of(whole.type) or t.TEXT
+        if len(chain) != whole.depth + 1:
+            text = f"CAST(NULL AS {t.duck(element)})"
+        return Value(text, element, label=whole.label, firm=whole.firm, fields=whole.items)
 
     def _field(self, node: Field, scope: Scope) -> Value:
         value = self.translate(node.value, scope)

@@ -69,7 +69,7 @@ class Builder:
         """ORDER BY inside a call."""
 
     @abstractmethod
-    def column_query(self, query: Query, scope: Scope, wanted: int) -> tuple[str, int]:
+    def column_query(self, query: Query, scope: Scope, wanted: int) -> Value:
         """A one-column query."""
 
     def slot(self, name: str) -> str:
@@ -100,7 +100,7 @@ def plain_call(node: Call) -> None:
     Raises:
         CatalogRefused: DISTINCT, ORDER BY, FILTER, OVER or `*` in an ordinary call (42809).
     """
-    if node.star or node.distinct or node.order or node.filter is not None or node.over is not None:
+    if node.star or node.distinct or node.order or node.within or node.filter is not None or node.over is not None:
         raise CatalogRefused(
             "42809", "A function in the catalog query is not an aggregate.", position=node.position + 1
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from engine.catalog.emulation.calls import overlaps
 from engine.catalog.emulation.cursor import NESTING_MAX
 from engine.catalog.emulation.terms import TermParser
 from engine.catalog.emulation.tree import (
@@ -23,6 +24,7 @@ from engine.catalog.emulation.tree import (
     Literal,
     Quantified,
     Query,
+    Row,
     Subscript,
     Unary,
 )
@@ -30,7 +32,7 @@ from governance.errors import StatementRefused, TextRefused
 
 _OTHER_PRECEDENCE = 8
 _PRECEDENCE = {"+": 9, "-": 9, "*": 10, "/": 10, "%": 10, "^": 11}
-_MEMBERSHIP = frozenset(("not", "between", "in", "like", "ilike"))
+_MEMBERSHIP = frozenset(("not", "between", "in", "like", "ilike", "similar", "overlaps"))
 _IS = frozenset(("is", "isnull", "notnull"))
 _COMPARISONS = frozenset(("=", "<", ">", "<=", ">=", "<>"))
 
@@ -96,16 +98,26 @@ class ExpressionParser(TermParser):
     def _membership(self) -> Expr:
         left = self.operators(0)
         while self._words[self._at] in _MEMBERSHIP:
-            negated = self.is_word("not") and self.is_word("between", "in", "like", "ilike", ahead=1)
+            negated = self.is_word("not") and self.is_word("between", "in", "like", "ilike", "similar", ahead=1)
             if negated:
                 self._at += 1
             if self.accept_word("between"):
                 symmetric = self.accept_word("symmetric")
-                if symmetric:
-                    raise StatementRefused("BETWEEN SYMMETRIC is not supported in catalog queries.")
+                if not symmetric:
+                    self.accept_word("asymmetric")
                 low = self.operators(0)
                 self.expect_word("and")
-                left = Between(left, low, self.operators(0), negated)
+                left = Between(left, low, self.operators(0), negated, symmetric)
+            elif self.accept_word("similar", "to"):
+                pattern = self.operators(0)
+                escape = self.operators(0) if self.accept_word("escape") else None
+                left = Like(left, pattern, escape, negated, insensitive=False, similar=True)
+            elif isinstance(left, Row) and self.accept_word("overlaps"):
+                position = self.peek().position
+                right = self.operators(0)
+                if not isinstance(right, Row):
+                    raise self.error()
+                left = overlaps(left, right, position)
             elif self.accept_word("in"):
                 left = self._in(left, negated)
             elif self.is_word("like", "ilike"):

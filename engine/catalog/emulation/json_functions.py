@@ -31,8 +31,8 @@ def json_text(value: Value, item: str = "e") -> str:
             for place, (name, _, _) in enumerate(value.fields)
         ]
         text = f"(CASE WHEN {value.sql} IS NULL THEN NULL ELSE '{{' || " + " || ',' || ".join(pairs) + " || '}' END)"
-    elif (element := t.element_of(value.type)) is not None:
-        each = json_text(Value(item, element), item + "e")
+    elif t.element_of(value.type) is not None:
+        each = json_text(value.element(item), item + "e")
         shown = f"list_transform({value.sql}, lambda {item}: {each})"
         text = f"('[' || coalesce(list_aggregate({shown}, 'string_agg', ','), '') || ']')"
     elif value.type == t.BOOL:

@@ -20,7 +20,7 @@ from engine.catalog.emulation.tree import (
     Row,
     Unary,
 )
-from engine.catalog.emulation.values import CatalogRefused, Value, cast, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Value, cast, flat, quoted, settle
 from governance.errors import StatementRefused
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class OperatorTranslator(Builder):
         if node.operator in ("and", "or"):
             left, right = self.condition(node.left, scope), self.condition(node.right, scope)
             return Value(f"({left} {node.operator.upper()} {right})", t.BOOL)
-        if isinstance(node.left, Row) and isinstance(node.right, Row) and node.operator in ("=", "<>"):
+        if isinstance(node.left, Row) and isinstance(node.right, Row) and node.operator in _COMPARISONS:
             return self._rows(node.operator, node.left, node.right, scope)
         left_value, right_value = self.translate(node.left, scope), self.translate(node.right, scope)
         if node.operator in ("->", "->>", "#>", "#>>") and left_value.type in (t.JSON, t.JSONB):
@@ -106,12 +106,20 @@ class OperatorTranslator(Builder):
     def _rows(self, operator: str, left: Row, right: Row, scope: Scope) -> Value:
         if len(left.items) != len(right.items):
             raise CatalogRefused("42601", "Unequal number of entries in row expressions.")
-        pairs = [
-            self.compare("=", self.translate(a, scope), self.translate(b, scope))
-            for a, b in zip(left.items, right.items, strict=True)
+        sides = [
+            (self.translate(a, scope), self.translate(b, scope)) for a, b in zip(left.items, right.items, strict=True)
         ]
-        text = "(" + " AND ".join(pairs) + ")"
-        return Value(text if operator == "=" else f"(NOT {text})", t.BOOL)
+        if operator in ("=", "<>"):
+            text = "(" + " AND ".join(self.compare("=", a, b) for a, b in sides) + ")"
+            return Value(text if operator == "=" else f"(NOT {text})", t.BOOL)
+        if operator.startswith("is"):
+            joint = " OR " if operator == "is distinct from" else " AND "
+            return Value("(" + joint.join(self.compare(operator, a, b) for a, b in sides) + ")", t.BOOL)
+        # The first pair that differs decides.
+        text = self.compare(operator, *sides[-1])
+        for a, b in sides[-2::-1]:
+            text = f"({self.compare(operator[0], a, b)} OR ({self.compare('=', a, b)} AND {text}))"
+        return Value(text, t.BOOL)
 
     def _concatenate(self, left: Value, right: Value) -> Value:
         left_element, right_element = t.element_of(left.type), t.element_of(right.type)
@@ -125,7 +133,9 @@ class OperatorTranslator(Builder):
                     right = settle(right, kind, self.parameters)
                 else:
                     right = Value(f"[{cast(settle(right, element, self.parameters), element).sql}]", kind)
-            return Value(f"list_concat({left.sql}, {cast(right, kind).sql})", kind)
+            if left.depth != right.depth:
+                raise StatementRefused("Arrays of different dimensions are not put together in catalog queries.")
+            return Value(f"list_concat({left.sql}, {cast(right, kind).sql})", kind, depth=left.depth)
         sides = [cast(settle(v, t.TEXT, self.parameters), t.TEXT).sql for v in (left, right)]
         return Value(f"({sides[0]} || {sides[1]})", t.TEXT)
 
@@ -160,6 +170,7 @@ class OperatorTranslator(Builder):
         right = settle(right, left.type, self.parameters)
         if t.element_of(left.type) is None or t.element_of(right.type) is None:
             raise StatementRefused("An operator in the catalog query is not supported.")
+        left, right = flat(left), flat(right)
         right = cast(right, left.type)
         name = "list_has_any" if operator == "&&" else "list_has_all"
         first, second = (right, left) if operator == "<@" else (left, right)
@@ -177,6 +188,9 @@ class OperatorTranslator(Builder):
     def is_test(self, node: IsTest, scope: Scope) -> Value:
         """`IS [NOT] NULL|TRUE|FALSE|UNKNOWN`."""
         negation = "NOT " if node.negated else ""
+        if node.test == "null" and isinstance(node.value, Row):
+            each = [f"({self.typed(item, scope).sql} IS {negation}NULL)" for item in node.value.items]
+            return Value(f"({' AND '.join(each) or 'TRUE'})", t.BOOL)
         if node.test == "null":
             return Value(f"({self.typed(node.value, scope).sql} IS {negation}NULL)", t.BOOL)
         sql = self.condition(node.value, scope)
@@ -186,20 +200,25 @@ class OperatorTranslator(Builder):
         return Value(f"({sql} {operator} {node.test.upper()})", t.BOOL)
 
     def between(self, node: Between, scope: Scope) -> Value:
-        """`[NOT] BETWEEN`."""
-        value = self.translate(node.value, scope)
-        low = self.compare(">=", value, self.translate(node.low, scope))
-        high = self.compare("<=", value, self.translate(node.high, scope))
-        return Value(f"({'NOT ' if node.negated else ''}({low} AND {high}))", t.BOOL)
+        """`[NOT] BETWEEN [SYMMETRIC]`."""
+        value, low, high = (self.translate(each, scope) for each in (node.value, node.low, node.high))
+        text = f"({self.compare('>=', value, low)} AND {self.compare('<=', value, high)})"
+        if node.symmetric:
+            text = f"({text} OR ({self.compare('>=', value, high)} AND {self.compare('<=', value, low)}))"
+        return Value(f"({'NOT ' if node.negated else ''}{text})", t.BOOL)
 
     def like(self, node: Like, scope: Scope) -> Value:
-        """`[NOT] LIKE|ILIKE`; a backslash escapes unless told otherwise."""
+        """`[NOT] LIKE|ILIKE|SIMILAR TO`; a backslash escapes unless told otherwise."""
         escape = quoted("\\")
         if node.escape is not None:
             if not isinstance(node.escape, Literal) or node.escape.kind != "string" or len(node.escape.text) > 1:
                 raise StatementRefused("ESCAPE takes one character in catalog queries.")
             escape = quoted(node.escape.text) if node.escape.text else ""
         value, pattern = self.translate(node.value, scope), self.translate(node.pattern, scope)
+        if node.similar:
+            text, similar = self._texts(value, pattern, operator="~")
+            negation = "NOT " if node.negated else ""
+            return Value(f"({negation}regexp_matches({text}, hd_similar({similar}, {escape or quoted('')})))", t.BOOL)
         return Value(self._like_text(value, pattern, escape, node.negated, node.insensitive), t.BOOL)
 
     def _like_text(self, value: Value, pattern: Value, escape: str, negated: bool, insensitive: bool) -> str:
@@ -231,16 +250,20 @@ class OperatorTranslator(Builder):
             sides = [self._pair(v, Value("", k))[0].sql for v, k in zip(values, kinds, strict=True)]
             return Value(f"(({', '.join(sides)}) {negation}IN ({text}))", t.BOOL)
         value = self.translate(node.value, scope)
-        text, kind = self.column_query(query, scope, t.TEXT if value.untyped else value.type)
-        left, right = self._pair(value, Value("", kind))
-        del right
-        return Value(f"({left.sql} {negation}IN ({text}))", t.BOOL)
+        found = self.column_query(query, scope, t.TEXT if value.untyped else value.type)
+        left, _ = self._pair(value, Value("", found.type))
+        return Value(f"({left.sql} {negation}IN ({found.sql}))", t.BOOL)
 
     def quantified(self, node: Quantified, scope: Scope) -> Value:
         """`ANY` and `ALL` over an array or a query."""
+        if isinstance(node.left, Row) and isinstance(node.right, Query):
+            if (node.operator, node.every) not in (("=", False), ("<>", True)):
+                raise StatementRefused("Rows are compared with = ANY and <> ALL in catalog queries.")
+            return self.in_(In(node.left, node.right, node.every), scope)
         left = self.translate(node.left, scope)
         if isinstance(node.right, Query):
-            text, kind = self.column_query(node.right, scope, t.TEXT if left.untyped else left.type)
+            found = self.column_query(node.right, scope, t.TEXT if left.untyped else left.type)
+            text, kind = found.sql, found.type
             if t.element_of(kind) is None or left.type == kind:
                 if (node.operator == "=" and not node.every) or (node.operator == "<>" and node.every):
                     left, _ = self._pair(left, Value("", kind))
@@ -252,6 +275,7 @@ class OperatorTranslator(Builder):
             right = self.translate(node.right, scope)
         if right.untyped:
             right = settle(right, t.array_of(t.TEXT if left.untyped else left.type), self.parameters)
+        right = flat(right)
         element = t.element_of(right.type)
         if element is None:
             raise CatalogRefused("42809", "ANY and ALL need an array.")

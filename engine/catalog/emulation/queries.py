@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from engine.catalog.emulation import grouping
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.coercions import common_type
 from engine.catalog.emulation.expressions import sort_text
@@ -20,6 +21,7 @@ from engine.catalog.emulation.tree import (
     Common,
     Expand,
     Expr,
+    GroupingSets,
     Literal,
     Query,
     Select,
@@ -62,15 +64,20 @@ class QueryTranslator(SourceTranslator):
             firm=only.label != "?column?",
             modifier=only.modifier,
             fields=only.fields,
+            items=only.items,
+            depth=only.depth,
         )
 
-    def column_query(self, query: Query, scope: Scope, wanted: int) -> tuple[str, int]:
-        """A one-column query's text and type; an untyped column becomes `wanted`."""
+    def column_query(self, query: Query, scope: Scope, wanted: int) -> Value:
+        """A one-column query: its text, not in parentheses, and its column's type; an untyped one becomes `wanted`."""
         body = self.query(query, scope)
         if len(body.columns) != 1:
             raise CatalogRefused("42601", "A query used as a value must have one column.")
-        kind = wanted if body.columns[0].untyped else body.columns[0].type
-        return body.printed([kind], self.parameters), kind
+        only = body.columns[0]
+        kind = wanted if only.untyped else only.type
+        return Value(
+            body.printed([kind], self.parameters), kind, fields=only.fields, items=only.items, depth=only.depth
+        )
 
     def rows_query(self, query: Query, scope: Scope, values: list[Value]) -> tuple[str, list[int]]:
         """A query's text and types, for comparison with a row of `values`, whose types its untyped columns take."""
@@ -137,9 +144,7 @@ class QueryTranslator(SourceTranslator):
         names = list(common.columns) + [c.label for c in columns[len(common.columns) :]]
         if len(names) > len(columns):
             raise CatalogRefused("42P10", "A WITH query has fewer columns than names.")
-        shape = tuple(
-            SourceColumn(n, "", k, c.modifier, c.fields) for n, k, c in zip(names, types, columns, strict=True)
-        )
+        shape = tuple(SourceColumn.of(c, "", k, n) for n, k, c in zip(names, types, columns, strict=True))
         scope.commons[common.name] = CommonTable(internal, shape)
 
     def _common(self, common: Common, internal: str, scope: Scope) -> str:
@@ -164,6 +169,7 @@ class QueryTranslator(SourceTranslator):
     # ------------------------------------------------------------ SELECT
 
     def _select(self, node: Select, scope: Scope, order: tuple[Sort, ...]) -> Body:
+        scope.windows = dict(node.windows)
         source = ", ".join(self.source(item, scope) for item in node.sources)
         columns: list[Value] = []
         for target in node.targets:
@@ -180,7 +186,7 @@ class QueryTranslator(SourceTranslator):
         where = f" WHERE {self.condition(node.where, scope)}" if node.where is not None else ""
         source += self._sets_before_groups(node, columns) if source else ""
         having = f" HAVING {self.condition(node.having, scope)}" if node.having is not None else ""
-        group = self._group(node.group, columns, scope)
+        group = self._group(node, columns, scope)
         sorts = [self._sort(s, columns, scope, bool(node.distinct and not node.distinct_on)) for s in order]
         on = ", ".join(self._distinct_on(e, columns, scope) for e in node.distinct_on)
 
@@ -249,22 +255,33 @@ class QueryTranslator(SourceTranslator):
             place = self._labelled(node, columns)
         return self.typed(node, scope).sql if place is None else columns[place].sql
 
-    def _group(self, group: tuple[Expr, ...], columns: list[Value], scope: Scope) -> Callable[[list[str]], str]:
-        texts: list[str | int] = []
-        for node in group:
-            place = self._place(node, len(columns))
-            if place is None and isinstance(node, Column) and len(node.parts) == 1 and not scope.has(node.parts[0]):
-                place = self._labelled(node, columns)
-            value = self.typed(node, scope) if place is None else columns[place]
-            _equals([value])
-            texts.append(value.sql if place is None else place)
+    def _group(self, select: Select, columns: list[Value], scope: Scope) -> Callable[[list[str]], str]:
+        wanted = grouping.sets(select.group)
+        plain: list[grouping.Set] = [tuple(each for each in select.group if not isinstance(each, GroupingSets))]
+        lists = [
+            [self._grouped(node, columns, scope) for node in each] for each in (plain if wanted is None else wanted)
+        ]
+        if select.group_distinct:
+            lists = list({frozenset(each): each for each in lists}.values())
+
+        def shown(texts: list[str | int], done: list[str]) -> str:
+            return ", ".join(done[x] if isinstance(x, int) else x for x in texts)
 
         def render(done: list[str]) -> str:
-            if not texts:
-                return ""
-            return " GROUP BY " + ", ".join(done[x] if isinstance(x, int) else x for x in texts)
+            if wanted is not None:
+                return f" GROUP BY GROUPING SETS ({', '.join(f'({shown(texts, done)})' for texts in lists)})"
+            return f" GROUP BY {shown(lists[0], done)}" if lists[0] else ""
 
         return render
+
+    def _grouped(self, node: Expr, columns: list[Value], scope: Scope) -> str | int:
+        """One item of GROUP BY: its text, or the 0-based column it means."""
+        place = self._place(node, len(columns))
+        if place is None and isinstance(node, Column) and len(node.parts) == 1 and not scope.has(node.parts[0]):
+            place = self._labelled(node, columns)
+        value = self.typed(node, scope) if place is None else columns[place]
+        _equals([value])
+        return value.sql if place is None else place
 
     # ------------------------------------------------------------ set operations and VALUES
 
@@ -297,9 +314,11 @@ class QueryTranslator(SourceTranslator):
                 literal = a.literal is not None or b.literal is not None
                 columns.append(Value("", t.TEXT if literal else t.UNKNOWN, null=not literal, label=a.label))
             else:
-                columns.append(
-                    Value("", met, label=a.label, firm=True, modifier=a.modifier if a.modifier == b.modifier else -1)
-                )
+                if a.depth != b.depth:
+                    raise StatementRefused("A set operation over arrays of different dimensions is not supported.")
+                modifier = a.modifier if a.modifier == b.modifier else -1
+                column = Value("", met, label=a.label, firm=True, modifier=modifier, depth=a.depth)
+                columns.append(replace(column, fields=a.fields or b.fields, items=a.items or b.items))
         if not node.all:
             _equals(columns)
         word = f"{node.operator.upper()}{' ALL' if node.all else ''}"

@@ -5,31 +5,29 @@ from __future__ import annotations
 from functools import lru_cache
 
 from engine.catalog.emulation.cursor import NESTING_MAX
-from engine.catalog.emulation.grammar import ExpressionParser
+from engine.catalog.emulation.from_grammar import FromParser
 from engine.catalog.emulation.tree import (
-    Call,
-    Cast,
     Common,
     Expr,
     FromItem,
-    FunctionRef,
-    Join,
+    GroupingSets,
     Literal,
     Query,
     QueryRef,
+    Row,
     Select,
     SetOperation,
     Star,
     TableRef,
     Target,
-    TypeName,
     Values,
+    Window,
 )
 from engine.catalog.emulation.words import NOT_AN_ALIAS
-from governance.errors import StatementRefused, TextRefused
+from governance.errors import PermissionRefused, StatementRefused, TextRefused
 
 
-class QueryParser(ExpressionParser):
+class QueryParser(FromParser):
     """A whole statement."""
 
     def statement(self) -> Query:
@@ -71,7 +69,7 @@ class QueryParser(ExpressionParser):
             elif self.accept_word("fetch"):
                 limit = self._fetch_first()
             elif self.is_word("for"):
-                raise StatementRefused("Row locks are not supported in catalog queries.")
+                raise PermissionRefused("The catalog is read-only: its rows cannot be locked.")
             else:
                 break
         self._depth -= 1
@@ -79,9 +77,7 @@ class QueryParser(ExpressionParser):
             if not (commons or order or limit or offset):
                 return body
             if body.order or body.limit or body.offset or body.commons:
-                body = Query(
-                    Select((Target(Star(), None),), (QueryRef(body, "q", (), False),), None, (), None, False, ())
-                )
+                body = Query(Select((Target(Star(), None),), (QueryRef(body, "q", (), False),)))
             return Query(body.body, commons, recursive, order, limit, offset)
         return Query(body, commons, recursive, order, limit, offset)
 
@@ -147,7 +143,7 @@ class QueryParser(ExpressionParser):
             while self.accept_mark("."):
                 parts.append(self.identifier(reserved=True))
             whole = TableRef(tuple(parts), None, (), position)
-            return Select((Target(Star(), None),), (whole,), None, (), None, False, ())
+            return Select((Target(Star(), None),), (whole,))
         self.expect_word("select")
         return self._select()
 
@@ -175,19 +171,80 @@ class QueryParser(ExpressionParser):
             raise StatementRefused("SELECT INTO is not supported in catalog queries.")
         sources: list[FromItem] = []
         if self.accept_word("from"):
-            sources.append(self._from_item())
+            sources.append(self.from_item())
             while self.accept_mark(","):
-                sources.append(self._from_item())
+                sources.append(self.from_item())
         where = self.expression() if self.accept_word("where") else None
-        group: tuple[Expr, ...] = ()
+        group: list[Expr | GroupingSets] = []
+        group_distinct = False
         if self.accept_word("group", "by"):
-            if self.is_word("rollup", "cube", "grouping"):
-                raise StatementRefused("Grouping sets are not supported in catalog queries.")
-            group = self.expressions()
+            group_distinct = self.accept_word("distinct")
+            if not group_distinct:
+                self.accept_word("all")
+            group.append(self._grouping())
+            while self.accept_mark(","):
+                group.append(self._grouping())
         having = self.expression() if self.accept_word("having") else None
-        if self.is_word("window"):
-            raise StatementRefused("Named windows are not supported in catalog queries.")
-        return Select(tuple(targets), tuple(sources), where, group, having, distinct, distinct_on)
+        windows = self._windows() if self.accept_word("window") else ()
+        return Select(
+            tuple(targets), tuple(sources), where, tuple(group), having, distinct, distinct_on, group_distinct, windows
+        )
+
+    def _grouping(self) -> Expr | GroupingSets:
+        """One item of GROUP BY."""
+        if self.is_word("rollup", "cube") and self.is_mark("(", 1):
+            kind = self.take().text
+            self.expect_mark("(")
+            items = [self._grouped()]
+            while self.accept_mark(","):
+                items.append(self._grouped())
+            self.expect_mark(")")
+            return GroupingSets(kind, tuple(items))
+        if self.accept_word("grouping", "sets"):
+            return self._grouping_sets()
+        if self.is_mark("(") and self.is_mark(")", 1):
+            self._at += 2
+            return GroupingSets("sets", ((),))
+        value = self.expression()
+        return GroupingSets("sets", (value.items,)) if isinstance(value, Row) else value
+
+    def _grouping_sets(self) -> GroupingSets:
+        self._depth += 1
+        if self._depth > NESTING_MAX:
+            raise TextRefused("The catalog query is nested too deeply.")
+        self.expect_mark("(")
+        sets: list[tuple[Expr, ...] | GroupingSets] = []
+        while True:
+            if self.accept_word("grouping", "sets"):
+                sets.append(self._grouping_sets())
+            elif self.is_word("rollup", "cube") and self.is_mark("(", 1):
+                nested = self._grouping()
+                if isinstance(nested, GroupingSets):
+                    sets.append(nested)
+            else:
+                sets.append(self._grouped())
+            if not self.accept_mark(","):
+                break
+        self.expect_mark(")")
+        self._depth -= 1
+        return GroupingSets("sets", tuple(sets))
+
+    def _grouped(self) -> tuple[Expr, ...]:
+        """What one place of ROLLUP, CUBE or GROUPING SETS groups by: `a`, `(a, b)` or `()`."""
+        if self.is_mark("(") and self.is_mark(")", 1):
+            self._at += 2
+            return ()
+        value = self.expression()
+        return value.items if isinstance(value, Row) else (value,)
+
+    def _windows(self) -> tuple[tuple[str, Window], ...]:
+        found = []
+        while True:
+            name = self.identifier()
+            self.expect_word("as")
+            found.append((name, self.window()))
+            if not self.accept_mark(","):
+                return tuple(found)
 
     def _target(self) -> Target:
         value = self.expression()
@@ -198,138 +255,6 @@ class QueryParser(ExpressionParser):
             self._at += 1
             return Target(value, token.text)
         return Target(value, None)
-
-    # ------------------------------------------------------------ FROM
-
-    def _from_item(self) -> FromItem:
-        left = self._from_operand()
-        while True:
-            natural = self.accept_word("natural")
-            if self.accept_word("cross"):
-                self.expect_word("join")
-                left = Join("cross", left, self._from_operand(), None, (), natural=False)
-                continue
-            kind = None
-            if self.accept_word("inner"):
-                kind = "inner"
-            elif self.is_word("left", "right", "full"):
-                kind = self.take().text
-                self.accept_word("outer")
-            if not self.accept_word("join"):
-                if kind or natural:
-                    raise self.error()
-                return left
-            right = self._from_operand_joined()
-            on: Expr | None = None
-            using: tuple[str, ...] = ()
-            if self.accept_word("on"):
-                on = self.expression()
-            elif self.accept_word("using"):
-                using = self.names()
-            elif not natural:
-                raise self.error()
-            left = Join(kind or "inner", left, right, on, using, natural)
-
-    def _from_operand_joined(self) -> FromItem:
-        """The right side of a join: `a JOIN b JOIN c ON .. ON ..` nests to the right when ON is still owed."""
-        right = self._from_operand()
-        while self.is_word("join", "inner", "left", "right", "full", "cross", "natural"):
-            self._depth += 1
-            if self._depth > NESTING_MAX:
-                raise TextRefused("The catalog query is nested too deeply.")
-            if self.accept_word("cross"):
-                self.expect_word("join")
-                right = Join("cross", right, self._from_operand(), None, (), natural=False)
-            else:
-                kind = "inner"
-                if self.is_word("inner", "left", "right", "full"):
-                    kind = self.take().text
-                    self.accept_word("outer")
-                self.expect_word("join")
-                inner = self._from_operand_joined()
-                if self.accept_word("on"):
-                    right = Join(kind, right, inner, self.expression(), (), natural=False)
-                else:
-                    self.expect_word("using")
-                    right = Join(kind, right, inner, None, self.names(), natural=False)
-            self._depth -= 1
-        return right
-
-    def _alias(self) -> tuple[str | None, tuple[str, ...]]:
-        token = self.peek()
-        if (
-            self.accept_word("as")
-            or token.kind == "quoted"
-            or (token.kind == "name" and token.text not in NOT_AN_ALIAS)
-        ):
-            name = self.identifier()
-            return name, self.names() if self.is_mark("(") else ()
-        return None, ()
-
-    def _from_operand(self) -> FromItem:
-        lateral = self.accept_word("lateral")
-        if self.is_word("tablesample"):
-            raise StatementRefused("TABLESAMPLE is not supported in catalog queries.")
-        if self.is_mark("("):
-            if self.starts_query() and self._is_derived():
-                self.take()
-                query = self.query()
-                self.expect_mark(")")
-                alias, columns = self._alias()
-                return QueryRef(query, alias, columns, lateral)
-            self.take()
-            item = self._from_item()
-            self.expect_mark(")")
-            if self.is_word("as") or self.peek().kind == "quoted":
-                raise StatementRefused("An alias on a join is not supported in catalog queries.")
-            return item
-        self.accept_word("only")
-        position = self.peek().position
-        if self.is_word("rows") and self.is_word("from", ahead=1):
-            raise StatementRefused("ROWS FROM is not supported in catalog queries.")
-        if self.is_word("current_user", "session_user", "current_schema", "current_catalog") and not self.is_mark(
-            "(", 1
-        ):
-            call: Expr = Call((self.take().text,), position=position)
-        else:
-            parts = [self.identifier()]
-            while self.accept_mark("."):
-                parts.append(self.identifier(reserved=True))
-            if not self.is_mark("("):
-                self.accept_mark("*")
-                alias, columns = self._alias()
-                if self.is_word("tablesample"):
-                    raise StatementRefused("TABLESAMPLE is not supported in catalog queries.")
-                return TableRef(tuple(parts), alias, columns, position)
-            call = self._call(tuple(parts), position)
-        if isinstance(call, Cast) or not isinstance(call, Call):
-            raise self.error()
-        ordinality = self.accept_word("with", "ordinality")
-        alias, columns, types = self._function_alias()
-        return FunctionRef(call, alias, columns, ordinality, types)
-
-    def _function_alias(self) -> tuple[str | None, tuple[str, ...], tuple[TypeName, ...]]:
-        """An alias, which may hold a column definition list: `AS x(a text, b int)` or `AS (a text)`."""
-        named = 1 if self.is_word("as") else 0
-        opens = named if self.is_mark("(", named) and named else named + 1
-        defined = self.is_mark("(", opens) and self.peek(opens + 1).kind in ("name", "quoted")
-        if not defined or self.is_mark(",", opens + 2) or self.is_mark(")", opens + 2):
-            return *self._alias(), ()
-        self.accept_word("as")
-        alias = None if self.is_mark("(") else self.identifier()
-        self.expect_mark("(")
-        columns, types = [self.identifier()], [self.type_name()]
-        while self.accept_mark(","):
-            columns.append(self.identifier())
-            types.append(self.type_name())
-        self.expect_mark(")")
-        return alias, tuple(columns), tuple(types)
-
-    def _is_derived(self) -> bool:
-        """Whether the parenthesis holds a query rather than a join whose first item is one."""
-        if self.is_word("select", "with", "values", "table", ahead=1):
-            return True
-        return self._query_closes()
 
 
 CACHED_CHARS_MAX = 8 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.tree import Window
 from engine.catalog.emulation.values import CatalogRefused, Value, composite, identifier, named
 from governance.errors import ColumnUnknown
 
@@ -20,11 +21,22 @@ class SourceColumn:
     type: int
     modifier: int = -1
     fields: tuple[tuple[str, int, int], ...] = ()
+    items: tuple[tuple[str, int, int], ...] = ()
+    depth: int = 0
+    """`fields`, `items` and `depth` as `Value` has them."""
 
     @property
     def value(self) -> Value:
         """A reference to it."""
-        return Value(self.sql, self.type, label=self.name, firm=True, modifier=self.modifier, fields=self.fields)
+        return Value(
+            self.sql, self.type, label=self.name, firm=True, modifier=self.modifier, fields=self.fields,
+            items=self.items, depth=self.depth,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, value: Value, sql: str, kind: int, name: str = "") -> SourceColumn:
+        """What a query gives as `value`, offered under a name as `sql` of type `kind`."""
+        return cls(name or value.label, sql, kind, value.modifier, value.fields, value.items, value.depth)
 
 
 @dataclass(slots=True)
@@ -92,6 +104,7 @@ class Scope:
     sources: list[Source] = field(default_factory=list)
     merged: list[SourceColumn] = field(default_factory=list)
     commons: dict[str, CommonTable] = field(default_factory=dict)
+    windows: dict[str, Window] = field(default_factory=dict)
     reached_sources: bool = False
     """Set when a lookup found one of `sources`: a lateral item learns from it that it is one."""
 

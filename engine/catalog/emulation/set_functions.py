@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.catalog.emulation import types as t
-from engine.catalog.emulation.array_functions import array_argument
+from engine.catalog.emulation.array_functions import array_argument, dimensions
 from engine.catalog.emulation.functions import ANY, FUNCTIONS, Builder, argument, plain_call, unknown_call
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import CatalogRefused, Value, settle
+from engine.catalog.emulation.values import CatalogRefused, Value, flat, settle
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -109,10 +109,10 @@ def _unnest(builder: Builder, node: Call, scope: Scope) -> Items:
     plain_call(node)
     if not node.arguments:
         raise unknown_call(node)
-    arrays = [array_argument(builder, node, scope, place) for place in range(len(node.arguments))]
+    arrays = [flat(array_argument(builder, node, scope, place)) for place in range(len(node.arguments))]
     kinds = [t.element_of(array.type) or t.TEXT for array in arrays]
     if len(arrays) == 1:
-        return Items(arrays[0].sql, kinds[0], "unnest")
+        return Items(arrays[0].sql, kinds[0], "unnest", arrays[0].items)
     zipped = f"CAST(list_zip({', '.join(a.sql for a in arrays)}) AS {struct_type(*kinds)}[])"
     return Items(zipped, t.RECORD, "unnest", tuple(("unnest", kind, -1) for kind in kinds))
 
@@ -136,11 +136,10 @@ def _generate_subscripts(builder: Builder, node: Call, scope: Scope) -> Items:
     value = array_argument(builder, node, scope)
     dimension = argument(builder, node.arguments[1], scope, t.INT4)
     low, high = (0, 0) if t.is_vector(value.type) else (1, 1)
-    series = f"generate_series({low}, len({value.sql}) - 1 + {high})"
     backward = argument(builder, node.arguments[2], scope, t.BOOL).sql if len(node.arguments) == 3 else "FALSE"
-    text = (
-        f"(CASE WHEN {dimension.sql} = 1 THEN CASE WHEN {backward} THEN list_reverse({series}) ELSE {series} END END)"
-    )
+    lengths = " ".join(f"WHEN {place} THEN {length}" for place, length in enumerate(dimensions(value), 1))
+    series = f"generate_series({low}, (CASE {dimension.sql} {lengths} END) - 1 + {high})"
+    text = f"(CASE WHEN {backward} THEN list_reverse({series}) ELSE {series} END)"
     return Items(text, t.INT4, "generate_subscripts")
 
 

@@ -16,6 +16,7 @@ from engine.catalog.emulation.tree import (
     FromItem,
     FunctionRef,
     Join,
+    JoinRef,
     Query,
     QueryRef,
     TableRef,
@@ -83,6 +84,8 @@ class SourceTranslator(ExpressionTranslator):
                 return self._derived(item, scope)
             case Join():
                 return self._join(item, scope)
+            case JoinRef():
+                return self._named_join(item, scope)
 
     @staticmethod
     def _renamed(columns: list[SourceColumn], names: tuple[str, ...]) -> list[SourceColumn]:
@@ -158,7 +161,7 @@ class SourceTranslator(ExpressionTranslator):
         types = body.types()
         text = body.printed(types, self.parameters) if types else body.render([])
         columns = [
-            SourceColumn(c.label, f"{internal}.c{i}", k, c.modifier, c.fields)
+            SourceColumn.of(c, f"{internal}.c{i}", k)
             for i, (c, k) in enumerate(zip(body.columns, types, strict=True), 1)
         ]
         scope.sources.append(Source(item.alias, self._renamed(columns, item.columns)))
@@ -185,6 +188,17 @@ class SourceTranslator(ExpressionTranslator):
             alias = right.rpartition(" AS ")[2]
             return f"({left} LEFT JOIN LATERAL (SELECT * FROM {right} WHERE {condition}) AS {alias} ON TRUE)"
         return f"({left} {item.kind.upper()} JOIN {right} ON {condition})"
+
+    def _named_join(self, item: JoinRef, scope: Scope) -> str:
+        """`(a JOIN b) AS j`: what is inside is reached through the alias only."""
+        inner = Scope(parent=scope.parent, commons=scope.commons)
+        inner.sources += scope.sources
+        known, merged = len(scope.sources), len(scope.merged)
+        inner.merged += scope.merged
+        text = self.source(item.join, inner)
+        joined = Scope(sources=inner.sources[known:], merged=inner.merged[merged:])
+        scope.sources.append(Source(item.alias, self._renamed(joined.star(()), item.columns)))
+        return text
 
     def _using(self, names: tuple[str, ...], lefts: list[Source], rights: list[Source], scope: Scope, kind: str) -> str:
         tests, merged = [], []

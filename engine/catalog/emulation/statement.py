@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.queries import QueryTranslator
 from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
 from engine.catalog.emulation.rows import database_oid, role_oid
-from engine.catalog.emulation.sources import Body
 from engine.catalog.emulation.tree import Column, Query, Select
-from engine.catalog.emulation.values import CatalogRefused, Parameters, as_text
+from engine.catalog.emulation.values import CatalogRefused, Parameters
 from governance.errors import TextRefused
 
 
@@ -26,6 +26,24 @@ class CatalogColumn:
     size: int
     modifier: int
     duck: str
+    fields: tuple[tuple[str, int, int], ...] = ()
+    items: tuple[tuple[str, int, int], ...] = ()
+    depth: int = 0
+    """`fields`, `items` and `depth` as `Value` has them."""
+
+    def document(self) -> list[Any]:
+        """As JSON values, for the way to a worker."""
+        return [self.name, self.oid, self.size, self.modifier, self.duck, self.fields, self.items, self.depth]
+
+    @classmethod
+    def from_document(cls, document: list[Any]) -> CatalogColumn:
+        """The inverse of `document`."""
+        name, oid, size, modifier, duck, fields, items, depth = document
+        return cls(name, oid, size, modifier, duck, _fields(fields), _fields(items), depth)
+
+
+def _fields(document: list[Any]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((name, kind, modifier) for name, kind, modifier in document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +110,11 @@ def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
     translator = QueryTranslator(parameters)
     body = translator.query(query, None)
     types = body.types()
-    # A composite leaves as the text that PostgreSQL prints for it.
-    body = Body([replace(c, sql=as_text(c), fields=()) if c.fields else c for c in body.columns], body.render)
     sql = body.printed(types, parameters) if types else body.render([])
     columns = tuple(
-        CatalogColumn(c.label, kind, t.wire_size(kind), c.modifier, t.duck(kind))
+        CatalogColumn(
+            c.label, kind, t.wire_size(kind), c.modifier, t.duck(kind) + "[]" * c.depth, c.fields, c.items, c.depth
+        )
         for c, kind in zip(body.columns, types, strict=True)
     )
     return CatalogStatement(

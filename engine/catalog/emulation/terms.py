@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engine.catalog.emulation.cursor import TokenCursor
+import re
+
+from engine.catalog.emulation.calls import WORDED, CallParser
 from engine.catalog.emulation.tree import (
     ArrayList,
     ArrayQuery,
@@ -19,34 +21,28 @@ from engine.catalog.emulation.tree import (
     Query,
     Row,
     Scalar,
-    Sort,
     Star,
     TypeName,
-    Window,
 )
 from engine.catalog.emulation.words import VALUE_WORDS, words
-from governance.errors import StatementRefused, SyntaxRefused
+from governance.errors import SyntaxRefused
 
 _MULTI_WORD = {
     "double": ("precision",),
     "national": ("character", "char"),
 }
+_CLOCKS = words("current_timestamp current_time localtimestamp localtime")
+_INTERVAL_FIELDS = ("year", "month", "day", "hour", "minute", "second")
+_INTEGER = re.compile(r"[+-]?\d+(\.\d+)?")
+_YEARS = re.compile(r"([+-]?\d+)-(\d+)")
 _LITERAL_TYPES = words("date time timetz timestamp timestamptz interval bool name oid text int4 int8 regclass ")
 
 
-class TermParser(TokenCursor):
+class TermParser(CallParser):
     """Terms; `ExpressionParser` adds operators, `QueryParser` queries."""
 
     def query(self) -> Query:
         """A query expression; given by `QueryParser`."""
-        raise NotImplementedError
-
-    def expression(self) -> Expr:
-        """A whole expression; given by `ExpressionParser`."""
-        raise NotImplementedError
-
-    def operators(self, floor: int) -> Expr:
-        """An expression of operators that bind more tightly than `floor`; given by `ExpressionParser`."""
         raise NotImplementedError
 
     def starts_query(self, ahead: int = 0) -> bool:
@@ -54,13 +50,6 @@ class TermParser(TokenCursor):
         while self.is_mark("(", ahead):
             ahead += 1
         return self.is_word("select", "with", "values", "table", ahead=ahead)
-
-    def expressions(self) -> tuple[Expr, ...]:
-        """One or more, with commas between."""
-        found = [self.expression()]
-        while self.accept_mark(","):
-            found.append(self.expression())
-        return tuple(found)
 
     def term(self) -> Expr:
         """One term, without what may follow it."""
@@ -161,8 +150,13 @@ class TermParser(TokenCursor):
         if word in VALUE_WORDS and not self.is_mark("(", 1) and not self.is_mark(".", 1):
             self._at += 1
             return Call((word,), position=position)
-        if word in ("extract", "substring", "trim", "position") and self.is_mark("(", 1):
-            return self._worded_call(word, position)
+        if word in _CLOCKS and self.is_mark("(", 1) and self.peek(2).kind == "integer" and self.is_mark(")", 3):
+            self._at += 4  # digits of seconds; ours are not cut
+            return Call((word,), position=position)
+        if word in WORDED and self.is_mark("(", 1):
+            return self.worded_call(word, position)
+        if word in ("timestamp", "time", "interval", "timestamptz", "timetz"):
+            return self._timed_literal()
         return None
 
     def _array(self) -> Expr:
@@ -196,45 +190,40 @@ class TermParser(TokenCursor):
             raise self.error()
         return Case(operand, tuple(branches), default)
 
-    def _worded_call(self, word: str, position: int) -> Expr:
-        """`extract(f from x)`, `substring(x from a for b)`, `trim(both c from x)`, `position(a in b)`."""
-        self._at += 2
-        if word == "extract":
-            field = self.take()
-            if field.kind not in ("name", "string"):
+    def _timed_literal(self) -> Expr | None:
+        """`timestamp(0) with time zone '...'`, `interval '1' day`: a type and its literal; None when it is neither."""
+        start, at = self._at, self._at + 1
+        if self.is_mark("(", 1) and self.peek(2).kind == "integer" and self.is_mark(")", 3):
+            at += 3
+        if self._words[at] in ("with", "without") and self._words[at + 1 : at + 3] == ["time", "zone"]:
+            at += 3
+        if self._tokens[min(self._last, at)].kind != "string":
+            return None
+        kind = self.type_name()
+        if self._at != at:
+            self._at = start
+            return None
+        literal = self.take().text
+        if kind.name == ("interval",):
+            unit = self._interval_fields()
+            if unit and _INTEGER.fullmatch(literal):
+                literal = f"{literal} {unit}"
+            elif unit == "month" and (parts := _YEARS.fullmatch(literal)):
+                literal = f"{parts.group(1)} year {parts.group(2)} month"
+        return Cast(Literal("string", literal), kind)
+
+    def _interval_fields(self) -> str:
+        """`YEAR TO MONTH` and its like after an interval: the last of them, in which a bare number counts."""
+        if not self.is_word(*_INTERVAL_FIELDS):
+            return ""
+        unit = self.take().text
+        if self.accept_word("to"):
+            if not self.is_word(*_INTERVAL_FIELDS):
                 raise self.error()
-            self.expect_word("from")
-            arguments: tuple[Expr, ...] = (Literal("string", field.text), self.expression())
-            name = "extract"
-        elif word == "position":
-            needle = self.operators(0)
-            self.expect_word("in")
-            arguments, name = (self.operators(0), needle), "position"
-        elif word == "trim":
-            sides = {"both": "btrim", "leading": "ltrim", "trailing": "rtrim"}
-            name = sides[self.take().text] if self.is_word(*sides) else "btrim"
-            first = None if self.is_word("from") else self.expression()
-            if self.accept_word("from"):
-                what = self.expression()
-                arguments = (what,) if first is None else (what, first)
-            else:
-                if first is None:
-                    raise self.error()
-                arguments = (first, *(self.expressions() if self.accept_mark(",") else ()))
-        else:
-            first = self.expression()
-            rest: list[Expr] = []
-            if self.accept_word("from"):
-                rest.append(self.expression())
-                if self.accept_word("for"):
-                    rest.append(self.expression())
-            elif self.accept_word("for"):
-                rest += [Literal("integer", "1"), self.expression()]
-            while not rest and self.accept_mark(","):
-                rest.extend(self.expressions())
-            arguments, name = (first, *rest), "substring"
-        self.expect_mark(")")
-        return Call(("pg_catalog", name), arguments, position=position)
+            unit = self.take().text
+        if unit == "second" and self.is_mark("(") and self.peek(1).kind == "integer":
+            self._at += 3
+        return unit
 
     def _qualified(self) -> tuple[str, ...]:
         parts = [self.identifier()]
@@ -253,69 +242,10 @@ class TermParser(TokenCursor):
                 return Star(tuple(parts), position)
             parts.append(self.identifier(reserved=True))
         if self.is_mark("("):
-            return self._call(tuple(parts), position)
+            return self.call(tuple(parts), position)
         if first.kind == "name" and self.peek().kind == "string" and parts[-1] in _LITERAL_TYPES:
-            literal = self.take().text
-            if (
-                parts[-1] == "interval"
-                and self.peek().kind == "name"
-                and self.peek().text in ("year", "month", "day", "hour", "minute", "second")
-            ):
-                raise StatementRefused("Interval fields are not supported in catalog queries.")
-            return Cast(Literal("string", literal), TypeName(tuple(parts)))
+            return Cast(Literal("string", self.take().text), TypeName(tuple(parts)))
         return Column(tuple(parts), position)
-
-    def _call(self, name: tuple[str, ...], position: int) -> Expr:
-        self.expect_mark("(")
-        star = distinct = False
-        arguments: tuple[Expr, ...] = ()
-        order: tuple[Sort, ...] = ()
-        if self.accept_mark("*"):
-            star = True
-        elif not self.is_mark(")"):
-            distinct = self.accept_word("distinct")
-            self.accept_word("all")
-            if self.accept_word("variadic"):
-                raise StatementRefused("VARIADIC is not supported in catalog queries.")
-            arguments = self.expressions()
-            order = self.order()
-        self.expect_mark(")")
-        condition = None
-        if self.accept_word("filter"):
-            self.expect_mark("(")
-            self.expect_word("where")
-            condition = self.expression()
-            self.expect_mark(")")
-        over = self._window() if self.accept_word("over") else None
-        return Call(name, arguments, star, distinct, order, condition, over, position)
-
-    def _window(self) -> Window:
-        self.expect_mark("(")
-        partition = self.expressions() if self.accept_word("partition", "by") else ()
-        order = self.order()
-        self.expect_mark(")")
-        return Window(partition, order)
-
-    def order(self) -> tuple[Sort, ...]:
-        """ORDER BY, if it stands next."""
-        if not self.accept_word("order", "by"):
-            return ()
-        found = [self._sort()]
-        while self.accept_mark(","):
-            found.append(self._sort())
-        return tuple(found)
-
-    def _sort(self) -> Sort:
-        value = self.expression()
-        descending = self.accept_word("desc")
-        if not descending:
-            self.accept_word("asc")
-        nulls_first = None
-        if self.accept_word("nulls"):
-            nulls_first = self.accept_word("first")
-            if not nulls_first:
-                self.expect_word("last")
-        return Sort(value, descending, nulls_first)
 
     def type_name(self) -> TypeName:
         """A type as written."""
@@ -342,6 +272,8 @@ class TermParser(TokenCursor):
                 if not self.accept_mark(","):
                     break
             self.expect_mark(")")
+        if parts == ["interval"]:
+            self._interval_fields()
         if parts[-1] in ("timestamp", "time") and self.is_word("with", "without") and self.is_word("time", ahead=1):
             if self.take().text == "with":
                 parts[-1] += "tz"

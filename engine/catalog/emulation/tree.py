@@ -77,11 +77,32 @@ class Sort(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class FrameEdge(Node):
+    """Where a frame begins or ends. `kind`: preceding, following, current; no `distance` is UNBOUNDED."""
+
+    kind: str
+    distance: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame(Node):
+    """`ROWS|RANGE|GROUPS BETWEEN ... AND ... EXCLUDE ...`; `exclude` is empty, current row, group or ties."""
+
+    unit: str
+    start: FrameEdge
+    end: FrameEdge
+    exclude: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Window(Node):
-    """`OVER (PARTITION BY ... ORDER BY ...)` with the default frame."""
+    """`OVER (PARTITION BY ... ORDER BY ... frame)`, `OVER name` (`whole`) or `OVER (name ...)`."""
 
     partition: tuple[Expr, ...] = ()
     order: tuple[Sort, ...] = ()
+    frame: Frame | None = None
+    name: str | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,10 @@ class Call(Expr):
     filter: Expr | None = None
     over: Window | None = None
     position: int = 0
+    variadic: bool = False
+    """Whether the last argument is an array of the arguments that follow."""
+    within: tuple[Sort, ...] = ()
+    """Of `WITHIN GROUP (ORDER BY ...)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +156,19 @@ class Between(Expr):
     low: Expr
     high: Expr
     negated: bool
+    symmetric: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Like(Expr):
-    """`x [NOT] LIKE|ILIKE pattern [ESCAPE c]`."""
+    """`x [NOT] LIKE|ILIKE|SIMILAR TO pattern [ESCAPE c]`."""
 
     value: Expr
     pattern: Expr
     escape: Expr | None
     negated: bool
     insensitive: bool
+    similar: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +289,7 @@ class TableRef(Node):
 
 @dataclass(frozen=True, slots=True)
 class FunctionRef(Node):
-    """A function in FROM."""
+    """A function in FROM; `beside`: more of them side by side, as ROWS FROM puts them."""
 
     call: Call
     alias: str | None
@@ -270,6 +297,7 @@ class FunctionRef(Node):
     ordinality: bool
     types: tuple[TypeName, ...] = ()
     """Of a column definition list."""
+    beside: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +322,24 @@ class Join(Node):
     natural: bool
 
 
-FromItem = TableRef | FunctionRef | QueryRef | Join
+@dataclass(frozen=True, slots=True)
+class JoinRef(Node):
+    """`(a JOIN b ...) AS j`."""
+
+    join: FromItem
+    alias: str
+    columns: tuple[str, ...]
+
+
+FromItem = TableRef | FunctionRef | QueryRef | Join | JoinRef
+
+
+@dataclass(frozen=True, slots=True)
+class GroupingSets(Node):
+    """`kind`: rollup, cube, or sets (whose items may be further ones). An item is a list of expressions."""
+
+    kind: str
+    items: tuple[tuple[Expr, ...] | GroupingSets, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,11 +348,13 @@ class Select(Node):
 
     targets: tuple[Target, ...]
     sources: tuple[FromItem, ...]
-    where: Expr | None
-    group: tuple[Expr, ...]
-    having: Expr | None
-    distinct: bool
-    distinct_on: tuple[Expr, ...]
+    where: Expr | None = None
+    group: tuple[Expr | GroupingSets, ...] = ()
+    having: Expr | None = None
+    distinct: bool = False
+    distinct_on: tuple[Expr, ...] = ()
+    group_distinct: bool = False
+    windows: tuple[tuple[str, Window], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ RECORD, UUID, JSONB, REGNAMESPACE, REGROLE, TEXT_ARRAY, NAME_ARRAY, OID_ARRAY = 
     1028,
 )
 BOOL_ARRAY, INT2_ARRAY, INT4_ARRAY, INT8_ARRAY = 1000, 1005, 1007, 1016
-VOID = 2278
+VOID, RECORD_ARRAY = 2278, 2287
 REFCURSOR, INET, CIDR, ACLITEM, ACLITEM_ARRAY, PG_LSN = 1790, 869, 650, 1033, 1034, 3220
 
 REG_TYPES: Mapping[int, str] = {
@@ -202,7 +202,7 @@ def row_type(schema: str, name: str) -> int:
 def element_of(oid: int) -> int | None:
     """The element type of a true array or a vector, or None."""
     kind = types().get(oid)
-    if kind is None or kind.category != "A" or not kind.element:
+    if kind is None or not kind.element or (kind.category != "A" and oid != RECORD_ARRAY):
         return None
     return kind.element
 

@@ -10,6 +10,8 @@ from engine.catalog.emulation.names import format_type
 from governance.errors import Refusal, StatementRefused
 
 NAME_CHARS_MAX = 128
+DEPTH_MAX = 5
+"""Dimensions of an array beyond the first: PostgreSQL has six in all."""
 
 
 def named(name: str) -> str:
@@ -46,6 +48,21 @@ class Value:
     modifier: int = -1
     fields: tuple[tuple[str, int, int], ...] = ()
     """Of a composite: (name, type id, modifier) of each field; the DuckDB value is a STRUCT of f1, f2, ..."""
+    items: tuple[tuple[str, int, int], ...] = ()
+    """Of an array of composites: the fields of each."""
+    depth: int = 0
+    """How many dimensions an array has beyond the first; the DuckDB value is a list of lists."""
+
+    @property
+    def duck(self) -> str:
+        """The DuckDB type of a value that is no composite."""
+        return t.duck(self.type) + "[]" * self.depth
+
+    def element(self, sql: str) -> Value:
+        """What stands inside this array, one dimension down, called `sql`."""
+        if self.depth:
+            return Value(sql, self.type, items=self.items, depth=self.depth - 1)
+        return Value(sql, t.element_of(self.type) or t.TEXT, fields=self.items)
 
     @property
     def type_name(self) -> str:
@@ -108,6 +125,41 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*\Z")
 
 def _refuse(oid: int = t.TEXT_ARRAY) -> CatalogRefused:
     return CatalogRefused("22P02", f"invalid input syntax for type {format_type(oid, None)}")
+
+
+def array_depth(text: str) -> int:
+    """How many dimensions an array literal has beyond the first."""
+    opened = re.match(r"[{\s]*", text.strip())
+    return max((opened.group() if opened else "").count("{") - 1, 0)
+
+
+def _parts(text: str) -> list[str]:
+    """The array literals inside `{{...},{...}}`.
+
+    Raises:
+        CatalogRefused: malformed.
+    """
+    found, level, start, quotes, i = list[str](), 0, 0, False, 0
+    body = text.strip()
+    while i < len(body):
+        c = body[i]
+        if c == "\\":
+            i += 1
+        elif c == '"':
+            quotes = not quotes
+        elif c == "{" and not quotes:
+            level += 1
+            start = i if level == 2 else start
+        elif c == "}" and not quotes:
+            level -= 1
+            if level == 1:
+                found.append(body[start : i + 1])
+        elif level == 1 and not quotes and c != "," and not c.isspace():
+            raise _refuse()
+        i += 1
+    if level or quotes:
+        raise _refuse()
+    return found
 
 
 def array_items(text: str) -> list[str | None]:
@@ -175,6 +227,14 @@ def constant(text: str, oid: int) -> str:
         return "TRUE" if folded in _TRUE else "FALSE"
     element = t.element_of(oid)
     if element is not None:
+        depth = 0 if t.is_vector(oid) else array_depth(text)
+        if depth > DEPTH_MAX:
+            raise _refuse(oid)
+        if depth:
+            parts = _parts(text)
+            if len({part.count(",") if depth == 1 and '"' not in part else 0 for part in parts}) != 1:
+                raise _refuse(oid)
+            return f"[{', '.join(constant(part, oid) for part in parts)}]"
         items = text.split() if t.is_vector(oid) and "{" not in text else array_items(text)
         inner = ", ".join("NULL" if item is None else constant(item, element) for item in items)
         return f"CAST([{inner}] AS {t.duck(oid)})"
@@ -195,11 +255,27 @@ def settle(value: Value, oid: int, parameters: Parameters) -> Value:
     if value.null:
         return replace(value, sql=f"CAST(NULL AS {t.duck(oid)})", type=oid, null=False)
     if value.literal is not None:
-        return replace(value, sql=constant(value.literal, oid), type=oid, literal=None)
+        depth = array_depth(value.literal) if t.element_of(oid) is not None and not t.is_vector(oid) else 0
+        return replace(value, sql=constant(value.literal, oid), type=oid, literal=None, depth=depth)
     if value.parameter:
         settled = parameters.settle(value.parameter, oid)
         return replace(settled, label=value.label, firm=value.firm)
     return value
+
+
+def array_over(item: Value, sql: str) -> Value:
+    """The array `sql` of values like `item`: an array of arrays has one dimension more."""
+    if t.element_of(item.type) is not None and not t.is_vector(item.type):
+        return Value(sql, item.type, items=item.items, depth=item.depth + 1)
+    return Value(sql, t.array_of(item.type), items=item.fields)
+
+
+def flat(value: Value) -> Value:
+    """An array's items in one dimension."""
+    text = value.sql
+    for _ in range(value.depth):
+        text = f"flatten({text})"
+    return replace(value, sql=text, depth=0)
 
 
 def field(value: Value, place: int) -> Value:
@@ -236,10 +312,13 @@ def as_text(value: Value) -> str:
         return f"hd_{t.REG_TYPES[value.type]}_out({value.sql})"
     if t.is_vector(value.type):
         return f"hd_vector_out({value.sql})"
-    element = t.element_of(value.type)
-    if element is not None:
-        shown = printed(Value("e", element))
-        return f"hd_array_out(list_transform({value.sql}, lambda e: {shown}))"
+    if t.element_of(value.type) is not None:
+        item = "e" * (value.depth + 1)
+        shown = f"list_transform({value.sql}, lambda {item}: {printed(value.element(item))})"
+        if value.depth:
+            inner = f"list_aggregate({shown}, 'string_agg', ',')"
+            return f"(CASE WHEN {value.sql} IS NOT NULL THEN '{{' || coalesce({inner}, '') || '}}' END)"
+        return f"hd_array_out({shown})"
     return f"CAST({value.sql} AS VARCHAR)"
 
 
@@ -270,8 +349,9 @@ def cast(value: Value, oid: int) -> Value:
     wanted, held = t.element_of(oid), t.element_of(source)
     if (wanted is None) != (held is None) or value.fields or oid == t.RECORD:
         raise StatementRefused("A cast in the catalog query is not supported.")
-    if wanted is not None and held is not None and t.is_text(held) and wanted in t.REG_TYPES:
-        return replace(value, sql=f"list_transform({value.sql}, lambda e: hd_{t.REG_TYPES[wanted]}_in(e))", type=oid)
-    if wanted is not None and held is not None and t.is_text(wanted) and held in t.REG_TYPES:
-        return replace(value, sql=f"list_transform({value.sql}, lambda e: hd_{t.REG_TYPES[held]}_out(e))", type=oid)
-    return replace(value, sql=f"CAST({value.sql} AS {t.duck(oid)})", type=oid)
+    if wanted is not None and held is not None and ({wanted, held} & t.REG_TYPES.keys() or t.is_text(wanted)):
+        name = "m" * (value.depth + 1)
+        inner = value.element(name)
+        shown = cast(inner, oid if value.depth else wanted).sql
+        return replace(value, sql=f"list_transform({value.sql}, lambda {name}: {shown})", type=oid, items=())
+    return replace(value, sql=f"CAST({value.sql} AS {t.duck(oid)}{'[]' * value.depth})", type=oid)

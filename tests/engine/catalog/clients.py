@@ -142,7 +142,7 @@ def ask(
         formats=tuple(formats),
         extra={
             "key": key,
-            "columns": [[c.name, c.oid, c.size, c.modifier, c.duck] for c in statement.columns],
+            "columns": [c.document() for c in statement.columns],
             "relations": [list(r) for r in statement.relations],
             "session": statement.bound(session),
         },
