@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import duckdb
@@ -11,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.support.stack import Stack, running_stack
+from tests.support.waiting import until
 
 STATE = {
     "version": 1,
@@ -53,13 +53,13 @@ def test_simple_and_extended_queries_and_copy_give_one_column_for_each_visible_v
 def test_w5_1_the_question_is_recorded_beside_the_statement(stack: Stack) -> None:
     text = PIVOT + " ORDER BY org_id"
     stack.query(stack.keys["ana"], text)
-    deadline = time.monotonic() + 30
-    texts: list[str] = []
-    while text not in texts and time.monotonic() < deadline:  # records travel to the store before they are found
+
+    def recorded(start: str) -> bool:  # records travel to the store before they are found
         found = stack.run("audit", "search", "--json", "--table", "sales.orders")
-        texts = [item["sql"] for item in json.loads(found.stdout)["items"]]
-    assert text in texts
-    assert any(t.startswith("SELECT DISTINCT CAST((region) AS VARCHAR)") for t in texts)
+        return any(item["sql"].startswith(start) for item in json.loads(found.stdout)["items"])
+
+    until(lambda: recorded(text))
+    assert recorded("SELECT DISTINCT CAST((region) AS VARCHAR)")
 
 
 def test_errors_have_no_position_in_a_text_that_the_client_did_not_write(stack: Stack) -> None:

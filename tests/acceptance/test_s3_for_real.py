@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.support.faulty_s3 import ENVIRONMENT, Fault, FaultyS3
 from tests.support.stack import Stack, running_stack
+from tests.support.waiting import until
 
 BUCKET = "lake-for-real"
 """A name of its own: moto keeps the buckets of all its servers in one process together."""
@@ -106,13 +106,6 @@ def hits(stack: Stack) -> float:
     text = httpx.get(f"http://127.0.0.1:{stack.metrics_port}/metrics").text
     found = re.search(r'hatidata_statements_by_cache_total\{status="hit"\} ([0-9.e+]+)', text)
     return float(found[1]) if found else 0.0
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Ask until it holds; each question is a query, so nothing sleeps."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
 
 
 def exists(stack: Stack, table: str) -> bool:

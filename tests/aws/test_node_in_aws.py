@@ -6,8 +6,7 @@ import gzip
 import json
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from engine.settings import AwsNodeSettings, NodeSettings
 from tests.support.aws import REGION, RunningAws, running_aws
 from tests.support.aws_node import AUDIT, DATA, EngineProcess, lay_account
 from tests.support.stack import Stack, running_control_plane
+from tests.support.waiting import until
 
 
 @dataclass
@@ -63,13 +63,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsNode]:
             yield AwsNode(settings, aws, control, engine)
         finally:
             engine.stop()
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        threading.Event().wait(0.05)
 
 
 def test_w6_4_a_node_answers_and_audits_with_four_rights_alone(node: AwsNode) -> None:

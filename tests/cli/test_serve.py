@@ -9,8 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -19,6 +18,7 @@ import psycopg
 import pytest
 
 from tests.support.stack import Stack, hatidata, make_home, running_stack
+from tests.support.waiting import until
 
 STATE = {
     "version": 1,
@@ -55,15 +55,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, lake: Path) -> Iterator[Stac
     """A served home with `STATE` applied."""
     with running_stack(tmp_path_factory.mktemp("served"), lake, state=STATE) as running:
         yield running
-
-
-def _until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_what_apply_declared_is_what_a_client_sees(stack: Stack) -> None:
@@ -126,7 +117,7 @@ def test_the_control_plane_is_started_again_on_its_port_while_queries_go_on(stac
         before = pid()
         os.kill(before, signal.SIGKILL)
         assert connection.execute(b"SELECT count(*) FROM sales.customers").fetchone() == (5,)
-        assert _until(lambda: pid() != before and healthy())
+        until(lambda: pid() != before and healthy())
         assert connection.execute(b"SELECT count(*) FROM sales.customers").fetchone() == (5,)
     assert stack.run("whoami", "--json").returncode == 0
 
@@ -152,7 +143,7 @@ def test_a_revoked_key_ends_its_sessions(stack: Stack) -> None:
                 return True
             return False
 
-        assert _until(ended)
+        until(ended)
     with pytest.raises(psycopg.OperationalError, match=r"(?i)authentication failed"):
         stack.connect(key)
 
@@ -165,7 +156,7 @@ def test_w5_1_a_query_is_found_in_the_audit_through_the_command_line(stack: Stac
         items: list[dict[str, object]] = json.loads(done.stdout)["items"]
         return items
 
-    assert _until(lambda: bool(records()))
+    until(lambda: bool(records()))
     (record,) = records()
     assert record["user"] == "ana@acme.example"
     assert "219-09-9999" not in json.dumps(record)
@@ -181,13 +172,13 @@ def test_serve_ends_on_sigterm_or_by_force_and_leaves_nothing_running(tmp_path: 
         control, group = stack.running().pid, stack.process.pid
         assert stack.stop() == 0
         assert not (stack.home / "run" / "control.json").exists()
-        assert _until(lambda: not _alive(control) and not _group_alive(group))
+        until(lambda: not _alive(control) and not _group_alive(group))
         assert "Traceback" not in "".join(stack.output)
         stack.start()
         assert stack.query(stack.owner_key, "SELECT 1") == [(1,)]
         control = stack.running().pid
         stack.stop(signal.SIGKILL)
-        assert _until(lambda: not _alive(control))
+        until(lambda: not _alive(control))
 
 
 def test_a_taken_port_is_said_plainly(tmp_path: Path, lake: Path) -> None:

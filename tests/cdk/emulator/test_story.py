@@ -10,8 +10,6 @@ import gzip
 import json
 import os
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +38,7 @@ from tests.cdk.test_deploy_page import authority
 from tests.support.aws import Recording
 from tests.support.aws_node import people
 from tests.support.stack import hatidata
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,13 +99,6 @@ class Story:
     def evidence(self) -> Termination:
         (name,) = self.objects("audit/nodes/")
         return decode(self.body(name).decode())
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        threading.Event().wait(0.1)
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.stack import Stack, running_stack
+from tests.support.waiting import until
 
 TABLE = "hatidata_audit.queries"
 STATE = {
@@ -58,15 +58,6 @@ def refusal(stack: Stack, key: str, sql: str) -> psycopg.Error:
     with pytest.raises(psycopg.Error) as error:
         stack.query(stack.keys[key], sql)
     return error.value
-
-
-def until(look: Callable[[], Any], deadline_s: float = 15.0) -> Any:
-    deadline = time.monotonic() + deadline_s
-    while True:
-        found = look()
-        if found or time.monotonic() > deadline:
-            return found
-        time.sleep(0.1)
 
 
 def test_w5_1_shipped_and_unshipped_records_of_ones_own_organization(stack: Stack) -> None:
