@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from engine.pipeline.names import hides_names, names_behind
 from engine.pipeline.prover import Prover, columns_of
+from engine.pipeline.seals import risky_calls
 from engine.pipeline.survey import Node, Survey
-from engine.pipeline.totals import DICTIONARY_SAFE
 from governance.sql_types import normal
 from governance.tables import Table, fold
 
@@ -53,8 +53,7 @@ def guards_of(survey: Survey, tables: Iterable[Table]) -> Guards:
     """What to guard and seal in every filtered table of the statement. `tables` carry the types that are shown."""
     columns = columns_of(tables)
     guarded = _guarded(survey, columns)
-    risky = [c.node for c in survey.calls if not c.table and fold(c.name) not in DICTIONARY_SAFE]
-    sealed = names_behind(risky, survey, columns)
+    sealed = names_behind(risky_calls(survey, columns), survey, columns)
     if sealed is None or guarded.everything:
         return replace(guarded, all_sealed=sealed is None, sealed=sealed or frozenset())
     return replace(guarded, sealed=sealed)

@@ -35,11 +35,10 @@ DICTIONARY_SAFE = (
     | functions.ALLOWED["windows"]
     | {"+", "-", "*", "/", "//", "%", "concat", "concat_ws", "list_value", "struct_pack", "row"}
 )  # fmt: skip
-"""Functions that never fail, or that DuckDB knows may fail.
+"""Functions that never fail, or that DuckDB knows may fail, on the types that `engine.pipeline.seals` asks for.
 
-DuckDB runs a function once over the dictionary of a dictionary-encoded column, hidden rows' values included, when it
-believes that the function cannot fail; for some that can, it believes so wrongly (`hamming`, `epoch_ns`, lambdas, ...).
-What any function outside this list reads is sealed: copied out of the dictionary.
+For others DuckDB believes wrongly that they cannot fail (`hamming`, `epoch_ns`, lambdas, ...). What any function
+outside this list reads is sealed: copied out of the dictionary.
 """
 
 SAME_AS_ARGUMENT = frozenset({"min", "max", "any_value", "first", "last", "arbitrary", "mode"})
