@@ -77,6 +77,8 @@ PROVEN = (
     "'t'::BOOLEAN = ok", "TRY_CAST(s AS UUID) = id",
     # cases, coalesce, sub-queries
     "CASE WHEN i = 1 THEN 'a' ELSE s END = 'a'", "CASE i WHEN 1 THEN ok ELSE false END", "coalesce(s, z) = 'x'",
+    "CASE WHEN ok THEN i ELSE NULL END = 1", "CASE WHEN ok THEN i END = 1", "i > 100 + 3",
+    "CASE WHEN ok THEN (SELECT max(u.i) FROM x.t u) ELSE i END = '5'",
     "coalesce(i, i) = 1", "EXISTS (SELECT 1)", "i IN (SELECT i FROM x.t)", "i > (SELECT max(i) FROM x.t)",
     "NOT EXISTS (SELECT 1 FROM x.t u WHERE u.i = t.i)", "s NOT IN (SELECT z FROM x.t)", "x.t.i = 1", "t.i = 1",
 )  # fmt: skip
@@ -104,6 +106,7 @@ UNSURE = (
     "s || z = 'a'", "replace(s, 'a', 'bb') = 'x'", "left(s, 100001) = 'a'", "left(s, i) = 'a'", "lower(i) = '1'",
     "length(l) = 1", "x.lower(s) = 'a'", "year(tm) = 1", "year(tz) = 2024", "date_part('epoch', day) = 1",
     "TRY_CAST(day AS TIMESTAMP) = ts", "i = 1.5 OR l", "CASE WHEN ok THEN 1 ELSE 'a' END = 1", "d = s || ''",
+    "CASE WHEN i THEN ok ELSE ok END", "CASE WHEN ok THEN NULL ELSE NULL END = 1", "i > 100 + 3 + 4",
     "coalesce(i, n) = 1", "coalesce(s, 1) = '1'", "missing = 1", "i COLLATE NOCASE = 1", "trim(s, z, s) = ''",
     "day > DATE '2024-01-31' - INTERVAL 3000000 MONTH", "day < DATE '2024-01-31' + 500000", "i > 100 - 300000",
     "(SELECT i, s FROM x.t) = 1", "i = ANY (SELECT u.s FROM x.t u)", "'1'::TINYINT + i = 1",
