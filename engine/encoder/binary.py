@@ -69,7 +69,7 @@ def binary_field(array: pa.Array, pg: PgType, zone: Zone) -> Field:
         return without_nulls(_bytes(numbers(array), _INTEGERS[pg.oid]), nulls)
     elif pg.oid == NUMERIC and pa.types.is_integer(kind):
         return integers_numeric(numbers(array), nulls)
-    elif pa.types.is_decimal128(kind):
+    elif pa.types.is_decimal(kind):
         return decimals_numeric(array)
     elif pa.types.is_floating(kind):
         values = numbers(array)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.encoder.fields import PAD, U8, Mask, Slots
+from engine.encoder.fields import PAD, U8, Mask, Slots, rows_of
 
 I64 = npt.NDArray[np.int64]
 
@@ -24,6 +25,8 @@ INFINITY_DAYS = 2**31 - 1
 INFINITY_US = 2**63 - 1
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 """0001-01-01 and 9999-12-31, in days since 1970."""
+_ALMANAC_FIRST, _ALMANAC_LAST = -25_567, 47_846
+"""1900-01-01 and 2100-12-31."""
 _ZERO = ord("0")
 _TEN = np.arange(100)
 _TWO: U8 = np.stack([_TEN // 10 + _ZERO, _TEN % 10 + _ZERO], axis=1).astype(np.uint8)
@@ -47,11 +50,22 @@ def _date_matrix(days: I64) -> U8:
     if len(days) == 0:
         return np.empty((0, 10), np.uint8)
     low, high = int(days.min()), int(days.max())
+    if low >= _ALMANAC_FIRST and high <= _ALMANAC_LAST:
+        return almanac().take(days - _ALMANAC_FIRST, mode="clip").view(np.uint8).reshape(len(days), 16)[:, :10]
     if high - low < len(days):
         table = _date_matrix_computed(np.arange(low, high + 1, dtype=np.int64))
-        records = table.view("V10").ravel()
-        return records[days - low].view(np.uint8).reshape(len(days), 10)
+        return rows_of(table, (days - low).astype(np.intp, copy=False))
     return _date_matrix_computed(days)
+
+
+@cache
+def almanac() -> npt.NDArray[np.void]:
+    """The dates of two centuries as text, 16 bytes each of which 10 are used."""
+    days = np.arange(_ALMANAC_FIRST, _ALMANAC_LAST + 1, dtype=np.int64)
+    out = np.zeros((len(days), 16), np.uint8)
+    out[:, :10] = _date_matrix_computed(days)
+    made: npt.NDArray[np.void] = out.view("V16")[:, 0]
+    return made
 
 
 def _date_matrix_computed(days: I64) -> U8:

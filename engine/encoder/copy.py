@@ -13,15 +13,15 @@ import pyarrow.compute as pc
 from engine.encoder.fields import (
     EMPTY,
     PAD,
-    ROW_BYTES_MAX,
     Field,
+    Messages,
     Pieces,
     Slots,
     as_binary,
     big_endian,
     messages,
+    row_sizes,
     strings_of,
-    too_large,
 )
 from engine.encoder.plan import BINARY_FORMAT, TEXT_FORMAT, EncodePlan, parts_of, plan
 from engine.encoder.types import ResultColumn
@@ -128,7 +128,7 @@ class CopyEncoder:
             return
         if not self._begun and self._options.format == "binary":
             self._begun = True
-            first = bytes(self._encode(batch.slice(0, 1)))  # PostgreSQL sends the header with the first row
+            first = bytes(self._encode(batch.slice(0, 1)).data)  # PostgreSQL sends the header with the first row
             yield memoryview(_copy_data(_SIGNATURE + first[5:])), 1
             batch = batch.slice(1)
         header = self._header()
@@ -136,7 +136,7 @@ class CopyEncoder:
             yield memoryview(header), 0
         for part in parts_of(batch):
             if part.num_rows:
-                yield self._encode(part), part.num_rows
+                yield from self._encode(part).frames()
 
     def closing(self) -> bytes:
         """What comes after the last row: the binary trailer; and the header, when there was no row."""
@@ -156,21 +156,17 @@ class CopyEncoder:
         line = self._options.delimiter.encode().join(array[0].as_py() for array in made)
         return _copy_data(line + b"\n")
 
-    def _encode(self, batch: pa.RecordBatch) -> memoryview:
+    def _encode(self, batch: pa.RecordBatch) -> Messages:
         fields = self._way.fields(batch)
         if self._options.format == "binary":
             return messages(fields, batch.num_rows, b"d")
         delimiter = self._options.delimiter.encode()
         fields = [self._escaped(field) for field in fields]
         rows = batch.num_rows
-        total = np.full(rows, 4 + 1 + max(len(fields) - 1, 0), np.int64)
-        for field in fields:
-            total += field.sizes
-        if rows and int(total.max()) > ROW_BYTES_MAX:
-            raise too_large()
+        total = row_sizes(fields, rows, 4 + 1 + max(len(fields) - 1, 0))
         pieces = Pieces(rows)
         pieces.add_constant(b"d")
-        pieces.add(big_endian(total.astype(np.int32)), 4, risky=True)
+        pieces.add(big_endian(total), 4, risky=True)
         for at, field in enumerate(fields):
             if at:
                 pieces.add_constant(delimiter)
@@ -179,7 +175,7 @@ class CopyEncoder:
             else:
                 pieces.add_strings(field.data)
         pieces.add_constant(b"\n")
-        return pieces.joined()
+        return Messages(pieces.joined(), total + np.int32(1))
 
     def _escaped(self, field: Field, *, header: bool = False) -> Field:
         """The field with delimiters and quotes escaped and its nulls written as the null text."""

@@ -11,7 +11,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.encoder.fields import PAD, U8, Field, Mask, Slots, Strings, as_binary, binary_from, nulls_of, strings_of
+from engine.encoder.fields import (
+    I32,
+    PAD,
+    U8,
+    Field,
+    Mask,
+    Slots,
+    Strings,
+    as_binary,
+    binary_from,
+    nulls_of,
+    records,
+    rows_of,
+    strings_of,
+)
+from engine.encoder.scalars import numbers
 
 _CHUNK = 10_000
 _MINUS, _POINT = ord("-"), ord(".")
@@ -22,24 +37,28 @@ _NEGATIVE_SIGN = 0x4000
 _TABLE_ROWS_MIN = 1024
 
 
-def _tables() -> tuple[tuple[npt.NDArray[np.uint32], U8], ...]:
+def _tables() -> tuple[npt.NDArray[np.uint32], ...]:
     numbers = np.arange(_CHUNK)
     digits = np.stack([numbers // 10**place % 10 for place in (3, 2, 1, 0)], axis=1).astype(np.uint8) + ord("0")
     made = []
     for least in range(5):
         top = digits.copy()
-        shown = np.full(_CHUNK, 4, np.uint8)
         for column in range(4 - least):
-            blank = numbers < 10 ** (3 - column)
-            top[blank, column] = PAD
-            shown[blank] -= 1
-        both = np.concatenate([digits, top])
-        counts = np.concatenate([np.full(_CHUNK, 4, np.uint8), shown])
-        made.append((np.ascontiguousarray(both).view(np.uint32).ravel(), counts))
+            top[numbers < 10 ** (3 - column), column] = PAD
+        made.append(np.ascontiguousarray(np.concatenate([digits, top])).view(np.uint32).ravel())
     return tuple(made)
 
 
 _TABLES = _tables()
+
+
+def _fractions(scale: int) -> U8:
+    """A point and `scale` digits, for every number below 10**scale."""
+    text = "".join(f".{number:0{scale}d}" for number in range(10**scale))
+    return np.frombuffer(text.encode(), np.uint8).reshape(10**scale, scale + 1)
+
+
+_FRACTIONS = tuple(_fractions(scale) for scale in range(1, 4))
 
 
 def _magnitude(values: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.unsignedinteger], Mask | None]:
@@ -59,26 +78,28 @@ def _magnitude(values: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.unsigned
     return magnitude, negative
 
 
-def _ascii(magnitude: npt.NDArray[np.unsignedinteger], least: int) -> tuple[U8, npt.NDArray[np.uint8], bool]:
-    """Digits right-justified with PAD before them, at least `least` of them; how many; whether any PAD stands there."""
-    rows = len(magnitude)
+def _ascii(magnitude: npt.NDArray[np.unsignedinteger], least: int) -> tuple[U8, int | I32]:
+    """Digits right-justified with PAD before them, at least `least`; how many (one number: no PAD stands there)."""
+    rows, kind = len(magnitude), magnitude.dtype.type
     top, bottom = (int(magnitude.max()), int(magnitude.min())) if rows else (0, 0)
-    width = max(len(str(top)), least)
+    width, shortest = max(len(str(top)), least), max(len(str(bottom)), least)
     chunks = -(-width // 4)
     out = np.empty((rows, chunks), np.uint32)
-    counts = np.zeros(rows, np.uint8)
     rest = magnitude
     for chunk in range(chunks):
-        table, shown = _TABLES[min(max(least - 4 * chunk, 0), 4)]
-        above = rest // magnitude.dtype.type(_CHUNK)
-        index = (rest - above * magnitude.dtype.type(_CHUNK)).astype(np.intp)
-        index += (above == 0) * np.intp(_CHUNK)
-        out[:, chunks - 1 - chunk] = table[index]
-        counts += shown[index]
+        above = rest // kind(_CHUNK)
+        index = (rest - above * kind(_CHUNK)).astype(np.intp)
+        if width != shortest:
+            index += (above == 0) * np.intp(_CHUNK)
+        out[:, chunks - 1 - chunk] = _TABLES[min(max(least - 4 * chunk, 0), 4)].take(index, mode="clip")
         rest = above
-    padded = max(len(str(bottom)), least) != width
     matrix: U8 = out.view(np.uint8).reshape(rows, 4 * chunks)[:, 4 * chunks - width :]
-    return matrix, counts, padded
+    if width == shortest:
+        return matrix, width
+    sizes = np.full(rows, shortest, np.int32)
+    for digits in range(shortest, width):
+        sizes += magnitude >= kind(10**digits)
+    return matrix, sizes
 
 
 def integers(values: npt.NDArray[np.integer], nulls: Mask | None, scale: int = 0) -> Slots:
@@ -89,28 +110,41 @@ def integers(values: npt.NDArray[np.integer], nulls: Mask | None, scale: int = 0
     if spread is not None and nulls is None:
         return _from_table(values, integers(spread, None, scale))
     magnitude, negative = _magnitude(values)
-    digits, counts, padded = _ascii(magnitude, scale + 1)
-    rows, width = digits.shape
-    sign, point = int(negative is not None), int(scale > 0)
-    if sign or point or nulls is not None:
-        out = np.empty((rows, sign + width + point), np.uint8)
-        if negative is not None:
-            out[:, 0] = np.where(negative, _MINUS, PAD)
-            counts += negative
-        if scale:
-            out[:, sign : sign + width - scale] = digits[:, : width - scale]
-            out[:, sign + width - scale] = _POINT
-            out[:, sign + width - scale + 1 :] = digits[:, width - scale :]
-            counts += 1
-        else:
-            out[:, sign:] = digits
-        digits = out
-    if nulls is not None:
-        digits[nulls] = PAD
-        counts[nulls] = 0
-    elif not padded and not sign:
-        return Slots(digits, digits.shape[1], None, padded=False)
-    return Slots(digits, counts.astype(np.int32), nulls, padded=True)
+    if 0 < scale <= len(_FRACTIONS):
+        unit = magnitude.dtype.type(10**scale)
+        whole = magnitude // unit
+        digits, sizes = _ascii(whole, 1)
+        parts = [digits, rows_of(_FRACTIONS[scale - 1], (magnitude - whole * unit).astype(np.intp))]
+        sizes = sizes + np.int32(scale + 1) if isinstance(sizes, np.ndarray) else sizes + scale + 1
+    elif scale:
+        digits, sizes = _ascii(magnitude, scale + 1)
+        point = np.full((len(values), 1), _POINT, np.uint8)
+        parts = [digits[:, :-scale], point, digits[:, -scale:]]
+        sizes += 1
+    else:
+        digits, sizes = _ascii(magnitude, 1)
+        parts = [digits]
+    if negative is not None:
+        parts.insert(0, np.where(negative, _MINUS, PAD).astype(np.uint8)[:, None])
+        sizes = sizes + negative.astype(np.int32)
+    if nulls is None:
+        return Slots(_abreast(parts), sizes, None, padded=not isinstance(sizes, int))
+    data = _abreast(parts, own=True)
+    data[nulls] = PAD
+    return Slots(data, np.where(nulls, 0, sizes).astype(np.int32), nulls, padded=True)
+
+
+def _abreast(parts: list[U8], *, own: bool = False) -> U8:
+    """Matrices of bytes side by side; `own` says that the result is changed afterwards."""
+    if len(parts) == 1:
+        return parts[0].copy() if own else parts[0]
+    out = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)), np.uint8)
+    at = 0
+    for part in parts:
+        span = part.shape[1]
+        records(out[:, at : at + span])[:] = records(part)
+        at += span
+    return out
 
 
 def _narrow_range(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer] | None:
@@ -125,17 +159,26 @@ def _narrow_range(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer] | 
 
 def _from_table(values: npt.NDArray[np.integer], table: Slots) -> Slots:
     """Each value's row of `table`, whose first row is the least value's."""
-    index = (values - values.min()).astype(np.intp)
-    width = table.data.shape[1]
-    data = np.ascontiguousarray(table.data).view(f"V{width}").ravel()[index].view(np.uint8).reshape(len(values), width)
-    sizes = table.sizes if isinstance(table.sizes, int) else table.sizes[index]
-    return Slots(data, sizes, None, table.padded)
+    index = (values - values.min()).astype(np.intp, copy=False)
+    sizes = table.sizes if isinstance(table.sizes, int) else table.sizes.take(index, mode="clip")
+    return Slots(rows_of(table.data, index), sizes, None, table.padded)
 
 
 def decimal_words(array: pa.Array) -> npt.NDArray[np.uint64]:
     """The two 64-bit words (low, high) of each decimal128 in two's complement: a matrix (rows x 2)."""
     start, rows = array.offset, len(array)
     return np.frombuffer(array.buffers()[1], np.uint64)[2 * start : 2 * (start + rows)].reshape(rows, 2)
+
+
+def _unscaled(array: pa.Array) -> npt.NDArray[np.integer] | None:
+    """Decimals of at most 18 digits as whole numbers, counted in units of their scale; None for longer ones."""
+    if pa.types.is_decimal32(array.type):
+        return numbers(array, np.int32)
+    if pa.types.is_decimal64(array.type):
+        return numbers(array, np.int64)
+    if array.type.precision <= _INT64_DIGITS:
+        return np.ascontiguousarray(decimal_words(array)[:, 0]).view(np.int64)
+    return None
 
 
 def _wide_digits(words: npt.NDArray[np.uint64], nulls: Mask | None) -> tuple[U8, Mask]:
@@ -165,10 +208,12 @@ def _wide_digits(words: npt.NDArray[np.uint64], nulls: Mask | None) -> tuple[U8,
 
 
 def decimals_text(array: pa.Array) -> Slots:
-    """A decimal128 column as text, with exactly its scale's digits after the point."""
-    scale, nulls, words = array.type.scale, nulls_of(array), decimal_words(array)
-    if array.type.precision <= _INT64_DIGITS:
-        return integers(np.ascontiguousarray(words[:, 0]).view(np.int64), nulls, scale)
+    """A decimal column as text, with exactly its scale's digits after the point."""
+    scale, nulls = array.type.scale, nulls_of(array)
+    small = _unscaled(array)
+    if small is not None:
+        return integers(small, nulls, scale)
+    words = decimal_words(array)
     digits, negative = _wide_digits(words, nulls)
     rows, width = digits.shape
     least = scale + 1
@@ -264,10 +309,12 @@ def integers_numeric(values: npt.NDArray[np.integer], nulls: Mask | None, scale:
 
 
 def decimals_numeric(array: pa.Array) -> Field:
-    """A decimal128 column as PostgreSQL's binary numeric."""
-    scale, nulls, words = array.type.scale, nulls_of(array), decimal_words(array)
-    if array.type.precision <= _INT64_DIGITS:
-        return integers_numeric(np.ascontiguousarray(words[:, 0]).view(np.int64), nulls, scale)
+    """A decimal column as PostgreSQL's binary numeric."""
+    scale, nulls = array.type.scale, nulls_of(array)
+    small = _unscaled(array)
+    if small is not None:
+        return integers_numeric(small, nulls, scale)
+    words = decimal_words(array)
     digits, negative = _wide_digits(words, nulls)
     return digits_numeric(digits, scale, negative, nulls)
 

@@ -55,7 +55,7 @@ _TEXT: dict[int, Callable[[Any], bytes | None]] = {
     **dict.fromkeys((lib.Type_UINT8, lib.Type_UINT16, lib.Type_UINT32, lib.Type_UINT64), _integer),
     lib.Type_STRING: str.encode,
     lib.Type_BOOL: _bool,
-    lib.Type_DECIMAL128: _decimal,
+    **dict.fromkeys((lib.Type_DECIMAL32, lib.Type_DECIMAL64, lib.Type_DECIMAL128), _decimal),
     lib.Type_DATE32: _date,
     lib.Type_TIMESTAMP: _timestamp,
     lib.Type_DOUBLE: _float,

@@ -8,6 +8,7 @@ squeezing about 2 ns a byte (measured on the benchmark machine), and the groupin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +27,12 @@ PAD = 0xFE
 _PAD = bytes([PAD])
 ROW_BYTES_MAX = 1 << 30
 """PostgreSQL's own limit on a field and on a message."""
-FIXED_RUN_MIN = 8
+FRAME_BYTES = 1 << 20
+"""About how much is handed on at a time: what is copied from process to process stays in a core's own cache."""
+FIXED_RUN_MIN = 16
 """Bytes of unpadded slots from which a piece of their own is cheaper than squeezing them with their neighbors."""
+_STRETCH_BYTES = 256 << 10
+"""Of rows that are put together at a time: what a core's own cache holds."""
 EMPTY = pa.scalar(b"", pa.binary())
 
 
@@ -63,6 +68,28 @@ def nulls_of(array: pa.Array) -> Mask | None:
         return None
     mask: Mask = pc.is_null(array).to_numpy(zero_copy_only=False)
     return mask
+
+
+def records(matrix: U8) -> npt.NDArray[np.void]:
+    """Each row of a matrix of bytes as one item, which numpy copies far faster than single bytes; no copy is made."""
+    width = matrix.shape[1]
+    if width > 1 and matrix.strides[1] != 1:
+        matrix = np.ascontiguousarray(matrix)
+    found: npt.NDArray[np.void] = matrix.view(f"V{width}")[:, 0]
+    return found
+
+
+def rows_of(table: U8, index: npt.NDArray[np.intp] | npt.NDArray[np.int64]) -> U8:
+    """The rows of a table of bytes at `index`, all of them within it.
+
+    Items of 4, 8, 16 or 32 bytes are taken some four times faster than those of other widths.
+    """
+    width = table.shape[1]
+    wide = 1 << max(width - 1, 0).bit_length()
+    filled = np.zeros((len(table), wide), np.uint8)
+    filled[:, :width] = table
+    found: U8 = records(filled).take(index, mode="clip").view(np.uint8).reshape(len(index), wide)
+    return found[:, :width]
 
 
 def fixed_binary(matrix: U8) -> pa.Array:
@@ -145,7 +172,28 @@ def big_endian(numbers: I32) -> U8:
     return np.ascontiguousarray(numbers).astype(">i4").view(np.uint8).reshape(len(numbers), 4)
 
 
-def messages(fields: list[Field], rows: int, tag: bytes) -> memoryview:
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Whole messages one after another; `sizes` is the bytes of each."""
+
+    data: memoryview
+    sizes: I32
+
+    def frames(self) -> Iterator[tuple[memoryview, int]]:
+        """Parts of about FRAME_BYTES that hold whole messages, and how many each holds."""
+        if len(self.data) <= FRAME_BYTES + FRAME_BYTES // 2:
+            yield self.data, len(self.sizes)
+            return
+        ends = np.cumsum(self.sizes, dtype=np.int64)
+        begun = done = 0
+        while done < len(ends):
+            upto = min(int(np.searchsorted(ends, begun + FRAME_BYTES)) + 1, len(ends))
+            end = int(ends[upto - 1])
+            yield self.data[begun:end], upto - done
+            begun, done = end, upto
+
+
+def messages(fields: list[Field], rows: int, tag: bytes) -> Messages:
     """Whole messages, one per row: `tag`, length, number of columns, then each value behind its length (-1 is null).
 
     That is a DataRow with tag `D`, and a row of binary COPY with tag `d`.
@@ -154,14 +202,10 @@ def messages(fields: list[Field], rows: int, tag: bytes) -> memoryview:
         ResourceExceeded: a row is larger than PostgreSQL allows.
     """
     fields = [narrowed(field) for field in fields]
-    total = np.full(rows, 6 + 4 * len(fields), np.int64)
-    for field in fields:
-        total += field.sizes
-    if rows and int(total.max()) > ROW_BYTES_MAX:
-        raise too_large()
+    total = row_sizes(fields, rows, 6 + 4 * len(fields))
     pieces = Pieces(rows)
     pieces.add_constant(tag)
-    pieces.add(big_endian(total.astype(np.int32)), 4, risky=True)
+    pieces.add(big_endian(total), 4, risky=True)
     pieces.add_constant(len(fields).to_bytes(2, "big"))
     for field in fields:
         _add_length(pieces, field)
@@ -169,7 +213,27 @@ def messages(fields: list[Field], rows: int, tag: bytes) -> memoryview:
             pieces.add(field.data, field.sizes, padded=field.padded, risky=not field.padded)
         else:
             pieces.add_strings(field.data)
-    return pieces.joined()
+    return Messages(pieces.joined(), total + np.int32(len(tag)))
+
+
+def row_sizes(fields: list[Field], rows: int, fixed: int) -> I32:
+    """Each row's bytes: `fixed` ones and its values'.
+
+    Raises:
+        ResourceExceeded: a row is larger than PostgreSQL allows.
+    """
+    varying = [field.sizes for field in fields if isinstance(field.sizes, np.ndarray)]
+    fixed += sum(field.sizes for field in fields if isinstance(field.sizes, int))
+    if rows and fixed + sum(int(sizes.max()) for sizes in varying) > ROW_BYTES_MAX:  # perhaps: add them up exactly
+        exact = np.full(rows, fixed, np.int64)
+        for sizes in varying:
+            exact += sizes
+        if int(exact.max()) > ROW_BYTES_MAX:
+            raise too_large()
+    total: I32 = np.full(rows, fixed, np.int32)
+    for sizes in varying:
+        total += sizes
+    return total
 
 
 def too_large() -> ResourceExceeded:
@@ -214,27 +278,33 @@ def _squeezed(blocks: list[U8], rows: int) -> bytearray:
 
 
 def _side_by_side(blocks: list[U8], rows: int) -> bytearray:
-    """The blocks as one matrix: first a template row everywhere, then each block that differs between rows.
+    """The blocks as one matrix: a template row everywhere, then each block that differs between rows.
 
-    Whole-block `V` items are copied some three times faster than rows of single bytes.
+    Whole-block `V` items are copied some three times faster than rows of single bytes; and a stretch of rows that
+    stays in the processor's cache while all its blocks are written takes half the time of one that does not.
     """
     width = sum(block.shape[1] for block in blocks)
     buffer = bytearray(rows * width)
     template = bytearray(width)
-    at = 0
-    for block in blocks:
-        if len(block) == 1:
-            template[at : at + block.shape[1]] = block.tobytes()
-        at += block.shape[1]
-    if any(template):
-        np.frombuffer(buffer, f"V{width}")[:] = np.frombuffer(template, f"V{width}")
+    varying: list[tuple[npt.NDArray[np.void], npt.NDArray[np.void]]] = []
     at = 0
     for block in blocks:
         span = block.shape[1]
+        if len(block) == 1:
+            template[at : at + span] = block.tobytes()
         if len(block) > 1 or rows == 1:
             target = np.ndarray((rows,), f"V{span}", buffer=buffer, offset=at, strides=(width,))
-            target[:] = np.ascontiguousarray(block).view(f"V{span}").ravel()
+            varying.append((target, records(block)))
         at += span
+    first = np.frombuffer(template, f"V{width}") if any(template) else None
+    whole = np.frombuffer(buffer, f"V{width}") if width else None
+    step = max(_STRETCH_BYTES // max(width, 1), 1)
+    for start in range(0, rows, step):
+        stretch = slice(start, start + step)
+        if first is not None and whole is not None:
+            whole[stretch] = first
+        for target, source in varying:
+            target[stretch] = source[stretch]
     return buffer
 
 

@@ -18,8 +18,8 @@ from engine.encoder.types import PgType, Preparation, ResultColumn, pg_type
 from governance.errors import StatementRefused
 
 TEXT_FORMAT, BINARY_FORMAT = 0, 1
-FRAME_BYTES = 16 << 20
-"""About how much one frame of `EncodePlan.frames` holds at most (a single row may be larger)."""
+PART_BYTES = 16 << 20
+"""About how much of a batch is encoded at a time (a single row may be larger)."""
 _HEAD = b"D"
 
 
@@ -63,29 +63,23 @@ class EncodePlan:
             for array, pg, format_ in zip(batch.columns, self.types, self.formats, strict=True)
         ]
 
-    def encode(self, batch: pa.RecordBatch) -> tuple[memoryview, int]:
-        """All rows of `batch` as whole DataRow messages, and how many.
+    def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]:
+        """The rows of `batch` as whole DataRow messages, in parts, and how many rows each holds.
 
         Raises:
             ResourceExceeded: a row above 1 GB. EngineFailed: a type without an encoding.
         """
-        if not batch.num_rows:
-            return memoryview(b""), 0
-        if batch.num_rows <= FEW_ROWS and self.columns:
-            few = few_rows(batch, self.types, self.formats)
-            if few is not None:
-                return memoryview(few), batch.num_rows
-        return messages(self.fields(batch), batch.num_rows, _HEAD), batch.num_rows
-
-    def frames(self, batch: pa.RecordBatch) -> Iterator[tuple[memoryview, int]]:
-        """`encode` in parts of about FRAME_BYTES, for batches whose rows may be large."""
         for part in parts_of(batch):
-            yield self.encode(part)
+            few = few_rows(part, self.types, self.formats) if 0 < part.num_rows <= FEW_ROWS and self.columns else None
+            if few is not None:
+                yield memoryview(few), part.num_rows
+            elif part.num_rows:
+                yield from messages(self.fields(part), part.num_rows, _HEAD).frames()
 
 
 def parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """`batch` cut so that each part encodes to about FRAME_BYTES or less; a single row is never cut."""
-    if batch.num_rows > 1 and batch.nbytes > FRAME_BYTES:
+    """`batch` cut so that each part encodes to about PART_BYTES or less; a single row is never cut."""
+    if batch.num_rows > 1 and batch.nbytes > PART_BYTES:
         half = batch.num_rows // 2
         yield from parts_of(batch.slice(0, half))
         yield from parts_of(batch.slice(half))

@@ -15,11 +15,13 @@ _PER_UNIT = {"s": 1_000_000, "ms": 1000, "us": 1}
 
 
 def storage_of(array: pa.Array) -> pa.Array:
-    """The array without an extension type or dictionary around it."""
+    """The array without an extension type or dictionary around it, and bytes lying one after another."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_binary_view(array.type):
+        array = array.cast(pa.binary())
     return array
 
 

@@ -19,6 +19,8 @@ _HEX = np.frombuffer("".join(f"{n:02x}" for n in range(256)).encode(), np.uint16
 _EXPONENT_LOW = 1e-4
 _PLAIN_BELOW = {True: 1e6, False: 1e15}
 """From here on PostgreSQL writes float4 (True) and float8 (False) with an exponent."""
+_ARROW_PLAIN_BELOW = 1e10
+"""From here on Arrow writes doubles with an exponent."""
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity|nan|inf)')
 
 
@@ -36,7 +38,7 @@ def text_field(array: pa.Array, pg: PgType, zone: Zone) -> Field:
         return strings_of(_strict_json(array) if pg.oid == JSON else array)
     if pa.types.is_integer(kind):
         return integers(numbers(array), nulls)
-    if pa.types.is_decimal128(kind):
+    if pa.types.is_decimal(kind):
         return decimals_text(array)
     if pa.types.is_floating(kind):
         return strings_of(_floats(array, pg.oid == FLOAT4))
@@ -87,7 +89,7 @@ def _floats(array: pa.Array, single: bool) -> pa.Array:
     texts = pc.cast(array, pa.string())
     values = np.abs(numbers(array))
     with np.errstate(invalid="ignore"):
-        odd = ~((values >= _EXPONENT_LOW) & (values < (1e6 if single else 1e14))) & (values != 0)
+        odd = ~((values >= _EXPONENT_LOW) & (values < (1e6 if single else _ARROW_PLAIN_BELOW))) & (values != 0)
     if array.null_count:
         odd &= ~np.asarray(array.is_null())
     if not odd.any():
@@ -103,6 +105,8 @@ def _float_alone(value: np.floating, single: bool) -> str:
         return "NaN"
     if np.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
+    if not single and _EXPONENT_LOW <= abs(value) < _PLAIN_BELOW[single]:
+        return repr(float(value)).removesuffix(".0")
     mantissa, _, exponent = np.format_float_scientific(value, unique=True, trim="-").partition("e")
     power = int(exponent)
     if power < -4 or 10.0**power >= _PLAIN_BELOW[single]:

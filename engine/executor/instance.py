@@ -50,6 +50,7 @@ def lock_instance(instance: duckdb.DuckDBPyConnection, limits: InstanceLimits, f
         "SET TimeZone='UTC'",
         "SET Calendar='gregorian'",
         "SET streaming_buffer_size='8MiB'",
+        "SET arrow_output_version='1.5'",  # decimals in as many bytes as DuckDB itself holds them in
         "SET allow_persistent_secrets=false",
         "SET enable_progress_bar=false",
         "SET parquet_metadata_cache=true",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from engine.encoder import plan, result_columns
+from engine.encoder import EncodePlan, plan, result_columns
 from engine.encoder.copy import CopyOptions, copy_encoder
 
 Row = tuple[bytes | None, ...]
@@ -17,7 +18,14 @@ Row = tuple[bytes | None, ...]
 def connection() -> duckdb.DuckDBPyConnection:
     made = duckdb.connect()
     made.execute("SET TimeZone = 'UTC'")
+    made.execute("SET arrow_output_version = '1.5'")  # as workers do
     return made
+
+
+def whole(way: EncodePlan, batch: pa.RecordBatch) -> tuple[bytes, int]:
+    """All rows of one batch, and how many its frames say they hold."""
+    frames = list(way.frames(batch))
+    return b"".join(bytes(data) for data, _ in frames), sum(count for _, count in frames)
 
 
 def columns_of(cursor: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()):
