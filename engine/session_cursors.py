@@ -20,8 +20,8 @@ class Cursors:
         self.state = rows.state
         self.plans = rows.plans
 
-    async def declare(self, command: Declare) -> str:
-        """DECLARE: a portal that FETCH reads."""
+    async def declare(self, command: Declare, declaring: Portal) -> str:
+        """DECLARE: a portal that FETCH reads, with the values that the `declaring` one was bound with."""
         state = self.state
         if state.transaction == "I" and not state.implicit and not command.hold:
             raise SessionRefused(s.NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks")
@@ -29,13 +29,13 @@ class Cursors:
             raise SessionRefused(
                 s.FEATURE_NOT_SUPPORTED, "Scrollable cursors are not supported.", advice="Declare it NO SCROLL."
             )
-        plan = await self.plans.plan(command.query)
+        plan = await self.plans.plan(command.query, declaring.plan.parameter_oids)
         if plan.source is None or plan.source.copy is not None:
             raise SyntaxRefused("DECLARE CURSOR takes a query")
-        if plan.parameter_oids:
+        if len(plan.parameter_oids) != len(declaring.parameters):
             raise SessionRefused(s.UNDEFINED_PARAMETER, "there is no parameter $1")
         formats = (1,) if command.binary else ()
-        state.add_portal(Portal(command.name, plan, formats=formats, cursor=command))
+        state.add_portal(Portal(command.name, plan, declaring.parameters, formats, command))
         return "DECLARE CURSOR"
 
     async def open(self, cursor: Portal, formats: tuple[int, ...] = ()) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from engine import session_commands
 from engine.pipeline.pivot_values import PivotNeedsValues
 from engine.refusals import Report, SessionRefused
-from engine.session_command_types import Command, CopyOut, End, Savepoint
+from engine.session_command_types import Command, CopyOut, Declare, End, Savepoint
 from engine.session_pivot import found_values
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source
@@ -68,6 +68,9 @@ class Plans:
         command = session_commands.parse(text)
         if self.state.transaction == "E" and not ends_transaction(command):
             raise in_failed_transaction()
+        if isinstance(command, Declare) and (oids or "$" in command.query):
+            query = await self.judge(command.query, oids, dialect)
+            return Plan(text, command=command, parameter_oids=query.parameter_oids)
         if command is not None and not isinstance(command, CopyOut):
             return Plan(text, command=command)
         self.recheck()

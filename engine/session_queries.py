@@ -166,7 +166,7 @@ class Queries:
         if isinstance(command, Fetch):
             await self.cursors.fetch(portal, command)
         elif isinstance(command, Declare):
-            self.state.channel.send(backend.command_complete(await self.cursors.declare(command)))
+            self.state.channel.send(backend.command_complete(await self.cursors.declare(command, portal)))
         elif command is not None:
             await self.rows.carry_out(portal, command, rows_max)
         else:

@@ -22,6 +22,7 @@ from engine.cache.filesystem import PinnedFileSystem
 from engine.encoder import EncodePlan, ResultColumn, plan, result_columns
 from engine.encoder.copy import CopyOptions, copy_encoder
 from engine.encoder.parameters import ParameterValue, bound_type, decode
+from engine.encoder.types import ELEMENT_OIDS, NUMERIC
 from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
 from engine.executor.messages import Request, columns_reply
 from engine.executor.read_ahead import read_ahead
@@ -170,9 +171,8 @@ class Statement:
         key = (request.work.sql, tuple((p.oid, p.type) for p in request.parameters))
         known = self._shared.described(key)
         if known is None:
-            values = [_example(p) if p.data is None else _value(p) for p in request.parameters]
             self._check()
-            known = self._describe(values)
+            known = self._describe(_typed(request.parameters, [_value(p) for p in request.parameters]))
             self._shared.remember(key, known)
         return known
 
@@ -191,11 +191,12 @@ class Statement:
     def run(self, send: Callable[[bytes], None]) -> Iterator[tuple[memoryview, int]]:
         """Frames of rows; `send` gets the reply that tells the columns before the first."""
         request = self._request
-        types = tuple([(p.oid, p.type) for p in request.parameters])
         values = [_value(p) for p in request.parameters]
-        ready = self._shared.ready((request.key, types))
+        types = tuple([(p.oid, p.type) for p in request.parameters])
+        own = _own_types(request.parameters, values)
+        ready = self._shared.ready((request.key, types, own))
         if ready is None or None in values:
-            ready, result = self._run_first(values, types)
+            ready, result = self._run_first(values, types, own)
         else:
             self._check()
             result = self._cursor.execute(ready.statement, values)
@@ -211,21 +212,29 @@ class Statement:
             yield memoryview(end), 0
 
     def _run_first(
-        self, values: list[Any], types: tuple[tuple[int, str], ...]
+        self, values: list[Any], types: tuple[tuple[int, str], ...], own: tuple[str, ...]
     ) -> tuple[Ready, duckdb.DuckDBPyConnection]:
         """Run a statement not seen before, or one with NULLs among its values, which have no type of their own."""
         work, shared = self._request.work, self._shared
         result: duckdb.DuckDBPyConnection | None = None
         text = work.sql
         parsed = self._parsed(text)
-        known = self.columns() if None in values else shared.described((work.sql, types))
-        if known is None or None in values:
+        nulls = None in values
+        known: tuple[ResultColumn, ...] | None
+        if nulls and own:
+            known = self._describe(_typed(self._request.parameters, values))
+        else:
+            known = self.columns() if nulls else shared.described((work.sql, types))
+        if known is None or nulls or own:
             self._check()
             result = self._cursor.execute(parsed, values)
             found = self._read_columns(result)
             if known is None:
                 known = found
-                shared.remember((work.sql, types), known)
+                if not own:
+                    shared.remember((work.sql, types), known)
+            elif not nulls and [c.oid for c in found] == [c.oid for c in known]:
+                known = found  # the client was told as much as it is told of numbers
             elif [c.type for c in found] != [c.type for c in known]:
                 text, result = _cast(text, known), None
         way = self._encoder(known)
@@ -235,8 +244,8 @@ class Statement:
             parsed = self._parsed(text)
         checks = [(at, check) for at, c in enumerate(known) for name, check in work.checks if c.name == name]
         ready = Ready(parsed, way, tuple(checks), columns_reply(known))
-        if None not in values and work.row_format == "datarow":  # an encoder of COPY is for one run
-            shared.keep((self._request.key, types), ready)
+        if not nulls and work.row_format == "datarow":  # an encoder of COPY is for one run
+            shared.keep((self._request.key, types, own), ready)
         if result is None:
             self._check()
             result = self._cursor.execute(parsed, values)
@@ -296,6 +305,17 @@ def _value(bound: Any) -> Any:
     return decode(ParameterValue(bound.data, bound.format, bound.oid), bound.type)
 
 
+def _typed(parameters: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    return [_example(p) if value is None else value for p, value in zip(parameters, values, strict=True)]
+
+
+def _own_types(parameters: Sequence[Any], values: Sequence[Any]) -> tuple[str, ...]:
+    """The types of values that only the values themselves tell: decimals by their digits, arrays by their depth."""
+    if not any(p.oid == NUMERIC or p.oid in ELEMENT_OIDS or p.type[-1:] in (")", "]") for p in parameters):
+        return ()
+    return tuple(["" if value is None else str(value.type) for value in values])
+
+
 _EXAMPLES = {"VARCHAR": "", "BOOLEAN": "t", "DATE": "2000-01-01", "UUID": "0" * 32, "JSON": "null", "BLOB": "\\x"}
 
 
@@ -303,17 +323,19 @@ def _example(bound: Any) -> Any:
     """A value of a parameter's type, so that a statement can be described before it is bound: NULL has no type."""
     kind = bound_type(bound.oid, bound.type)
     if not kind:
-        return ""
+        return "" if bound.oid != NUMERIC else decode(ParameterValue(b"0", 0, NUMERIC))
     text = _EXAMPLES.get(kind)
     if text is None:
-        if kind.startswith("TIMESTAMP"):
+        if kind.endswith("]"):
+            text = "{}"
+        elif kind.startswith("TIMESTAMP"):
             text = "2000-01-01 00:00:00"
         elif kind.startswith("TIME"):
             text = "00:00:00"
         elif kind == "INTERVAL":
             text = "0 days"
         else:
-            text = "{}" if kind.endswith("]") else "0"
+            text = "0"
     return decode(ParameterValue(text.encode(), 0, 0), kind)
 
 

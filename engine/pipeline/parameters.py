@@ -7,20 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.pipeline.governed import Parameter
+from engine.pipeline.parameter_places import CLOCKS, groups_of, made_of, operands_of, spelled
 from engine.pipeline.survey import Node, Survey
 from governance.errors import StatementRefused
 from governance.sql_types import normal
 from governance.tables import Table, fold
 
 PARAMETERS_MAX = 1000
+_LOOKS_MAX = 20_000
+"""Expressions looked at for one statement's parameters: names defined by names could lead in circles."""
 _NUMBER = re.compile(r"\A[1-9][0-9]{0,3}\Z")
-_TEXT_CALLS = frozenset(
-    {"~~", "!~~", "~~*", "!~~*", "~~~", "lower", "upper", "trim", "ltrim", "rtrim", "concat", "||", "contains"}
-    | {"starts_with", "prefix", "suffix", "ends_with", "regexp_matches", "regexp_full_match", "length", "strpos"}
-    | {"replace", "split_part", "string_split", "instr", "like_escape", "ilike_escape", "regexp_replace"}
-)
-_SAME_TYPE_CALLS = frozenset({"+", "-", "*", "/", "%", "//", "greatest", "least", "nullif", "list_value"})
-_SAME_TYPE_OPERATORS = frozenset({"COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_COALESCE"})
 
 
 def infer(tree: Node, survey: Survey, tables: Sequence[Table]) -> tuple[Parameter, ...]:
@@ -53,34 +49,26 @@ class _Columns:
     def __init__(self, columns: Mapping[str, set[str]], survey: Survey) -> None:
         self._columns = columns
         self._survey = survey
+        self._left = _LOOKS_MAX
 
     def type_of(self, node: Node, depth: int = 0) -> str:
         kind = node.get("class")
-        if depth > 16:
+        self._left -= 1
+        if depth > 16 or self._left < 0:
             return ""
         if kind == "CONSTANT":
             type_ = node["value"]["type"]
             return "" if type_.get("type_info") else normal(type_["id"])
         if kind == "CAST":
-            target = node["cast_type"]
-            return "" if target.get("type_info") else str(target["id"])
+            return spelled(node["cast_type"])
         if kind == "COLUMN_REF":
             name = fold(node["column_names"][-1])
             found = set(self._columns.get(name, ()))
             if not found:
                 found = {self.type_of(d, depth + 1) for d in self._survey.definitions.get(name, ()) if d is not None}
-            return found.pop() if len(found) == 1 else ""
-        if kind == "FUNCTION":
-            name = fold(node["function_name"])
-            below = node.get("children", ())
-            if name in ("count", "count_star", "length", "strlen", "date_part", "year", "month", "day"):
-                return "BIGINT"
-            if name in ("lower", "upper", "trim", "concat", "||", "substring", "substr", "left", "right", "replace"):
-                return "VARCHAR"
-            if name in ("min", "max", "any_value", "first", "last", *_SAME_TYPE_CALLS) and below:
-                types = {self.type_of(b, depth + 1) for b in below if b.get("class") != "PARAMETER"} - {""}
-                return types.pop() if len(types) == 1 and name != "/" else ""
-        return ""
+            return found.pop() if len(found) == 1 else CLOCKS.get(name, "") if not found else ""
+        below = [self.type_of(n, depth + 1) for n in operands_of(node) if n.get("class") != "PARAMETER"]
+        return made_of(node, below)
 
 
 def _number(node: Any) -> int | None:
@@ -96,51 +84,12 @@ def _visit(tree: Any, columns: _Columns, types: dict[int, str]) -> None:
         if not isinstance(item, Mapping):
             continue
         stack.extend(item.values())
-        group, fixed = _group(item)
-        numbers = [n for n in map(_number, group) if n is not None]
-        if not numbers:
-            continue
-        known = {columns.type_of(n) for n in group if _number(n) is None} - {"", "NULL"}
-        wanted = fixed or (known.pop() if len(known) == 1 else "")
-        for number in numbers:
-            if wanted and not types.get(number):
-                types[number] = wanted
-
-
-def _group(item: Mapping[str, Any]) -> tuple[list[Any], str]:
-    """Expressions that share a type, and that type when the form itself says it."""
-    kind = item.get("class")
-    if kind == "COMPARISON":
-        return [item["left"], item["right"]], ""
-    if kind == "BETWEEN":
-        return [item["input"], item["lower"], item["upper"]], ""
-    if kind == "CAST":
-        target = item["cast_type"]
-        return [item["child"]], _spelled(target)
-    if kind == "OPERATOR" and item["type"] in _SAME_TYPE_OPERATORS:
-        return list(item.get("children", ())), ""
-    if kind == "OPERATOR" and item["type"] == "OPERATOR_NOT":
-        return list(item.get("children", ())), "BOOLEAN"
-    if kind == "CONJUNCTION":
-        return list(item.get("children", ())), "BOOLEAN"
-    if kind == "FUNCTION":
-        name, below = fold(item["function_name"]), list(item.get("children", ()))
-        if name in _TEXT_CALLS:
-            return below, "VARCHAR"
-        if name in _SAME_TYPE_CALLS:
-            return below, ""
-    if item.get("type") in ("LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER"):
-        return [item[name] for name in ("limit", "offset") if item.get(name)], "BIGINT"
-    return [], ""
-
-
-def _spelled(target: Node) -> str:
-    info = target.get("type_info") or {}
-    if target["id"] == "DECIMAL" and info:
-        return f"DECIMAL({info.get('width')},{info.get('scale')})"
-    if target["id"] == "LIST" and info.get("child_type"):
-        inner = _spelled(info["child_type"])
-        return f"{inner}[]" if inner else ""
-    if target["id"] == "UNBOUND":
-        return normal(str(info.get("name", ""))) if fold(str(info.get("name", ""))) in ("json", "text") else ""
-    return "" if info else str(target["id"])
+        for group, fixed in groups_of(item, columns.type_of):
+            numbers = [n for n in map(_number, group) if n is not None]
+            if not numbers:
+                continue
+            known = {columns.type_of(n) for n in group if _number(n) is None} - {"", "NULL"}
+            wanted = fixed or (known.pop() if len(known) == 1 else "")
+            for number in numbers:
+                if wanted and not types.get(number):
+                    types[number] = wanted

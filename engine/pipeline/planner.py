@@ -27,7 +27,7 @@ from engine.pipeline.surveyor import survey_statement
 from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.translate import translate
 from engine.pipeline.translated import check_translated
-from engine.pipeline.witness import agree
+from engine.pipeline.witness import agree, plain_parameters
 from governance.audit_record import PolicyVerdict
 from governance.errors import PermissionRefused, ReadOnly, Refusal, StatementRefused, SyntaxRefused, TableUnknown
 from governance.policies import MaskFunction, View
@@ -130,7 +130,7 @@ class Planner:
         survey = survey_statement(tree)
         if len(survey.tables) > TABLES_MAX:
             raise StatementRefused(f"A statement reads at most {TABLES_MAX} tables.")
-        agree(text, survey.places, source.characters)
+        agree(plain_parameters(text, tokens), survey.places, source.characters)
         found = [_resolve(ref, work, source.character(ref.at) + 1) for ref in survey.tables]
         views = any(isinstance(f, View) for f in found)
         secured = [self._secure(f, work) if isinstance(f, Table) else None for f in found]

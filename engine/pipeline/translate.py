@@ -17,6 +17,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 
 from engine.pipeline.postgres_titles import title_columns
 from engine.pipeline.text_gate import Token, scan
+from engine.pipeline.witness import spaced_parameters
 from governance.errors import StatementRefused, SyntaxRefused
 
 DIALECTS = frozenset({"postgres", "snowflake"})
@@ -188,6 +189,7 @@ def translate(text: str, dialect: str) -> str:
         raise _refuse("this form of Interval")
     if "\\" in text:
         raise _refuse("a backslash, which dialects read differently")
+    text = spaced_parameters(text, tokens)
     try:
         roots = [root for root in sqlglot.parse(text, read=dialect) if root is not None]
     except (SqlglotError, RecursionError, ValueError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from engine.pipeline.survey import Place
+from engine.pipeline.text_gate import Token
 from governance.errors import ParsersDisagree, StatementRefused
 
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote the client's text
@@ -22,6 +24,24 @@ Seen = Counter[tuple[int, str, str, str]]
 
 _BEFORE_TABLE = frozenset({"FROM", "JOIN", ",", "(", ":", "TABLE", "PIVOT", "UNPIVOT", "SUMMARIZE", "DESCRIBE", "DESC"})
 _ROOTS = (exp.Query, exp.Describe, exp.Summarize, exp.Pivot, exp.Values)
+
+
+def plain_parameters(text: str, tokens: Sequence[Token]) -> str:
+    """`text` for sqlglot, of the same length: it takes what stands between `$1` and `,$2` for a quote's tag."""
+    if "$" not in text:
+        return text
+    pieces, at = [], 0
+    for token in tokens:
+        if token.kind == "parameter":
+            pieces += [text[at : token.start], "?".ljust(token.end - token.start)]
+            at = token.end
+    return "".join([*pieces, text[at:]])
+
+
+def spaced_parameters(text: str, tokens: Sequence[Token]) -> str:
+    """`text` with a space after each parameter, for sqlglot's readings of which no place is asked."""
+    ends = [token.end for token in tokens if token.kind == "parameter"]
+    return " ".join(text[start:end] for start, end in pairwise([0, *ends, len(text)])) if ends else text
 
 
 def _by_sqlglot(text: str, places: Seen) -> tuple[int, Seen]:

@@ -20,7 +20,7 @@ from engine.pipeline.second_parser import SecondParser
 from engine.pipeline.splice import Segments, Splice, source_of
 from engine.pipeline.surveyor import survey_statement
 from engine.pipeline.text_gate import Token, scan
-from engine.pipeline.witness import agree
+from engine.pipeline.witness import agree, plain_parameters
 from governance.errors import MaskedPredicate, PermissionRefused, StatementRefused, SyntaxRefused
 from governance.masks import binds
 from governance.policies import RowFilter, View
@@ -142,7 +142,7 @@ class WriteGovernor:
             raise SyntaxRefused("The statement does not parse.")
         source = source_of(text, tokens)
         survey = survey_statement(parse.tree)
-        agree(text, survey.places, source.characters)
+        agree(plain_parameters(text, tokens), survey.places, source.characters)
         place = max(ref.at for ref in survey.tables)
         found = [resolve(ref, self._catalog, self._principal, None) for ref in survey.tables]
         check_calls(survey, frozenset())
