@@ -50,7 +50,7 @@ def create(
     network: Annotated[list[str] | None, typer.Option(help="A CIDR range it may be used from.")] = None,
     allowed_table: Annotated[list[str] | None, typer.Option(help="schema.table or schema.*.")] = None,
     expires_at: Annotated[str, typer.Option(help="RFC 3339, such as 2027-01-31T00:00:00Z.")] = "",
-    dialect: Annotated[str, typer.Option(help="The SQL dialect of its sessions.")] = "duckdb",
+    dialect: Annotated[str, typer.Option(help="Of its sessions: duckdb, postgres or snowflake.")] = "duckdb",
     rotate_after_days: Annotated[int, typer.Option(min=0, help="The age at which it rotates by itself; 0: never.")] = 0,
     home: HomeOption = None,
     environment: EnvironmentOption = "",

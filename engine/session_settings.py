@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from engine.refusals import SessionRefused
 from engine.wire import sqlstate as s
+from governance.principals import DIALECTS
 
 SERVER_VERSION = "15.10"
 SERVER_VERSION_NUM = "150010"
@@ -223,7 +224,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("wal_level", "replica"),
         Parameter("work_mem", "4MB", _any),
         Parameter("xmloption", "content", _any),
-        Parameter(DIALECT, "duckdb", _only("duckdb", "postgres", "snowflake")),
+        Parameter(DIALECT, "duckdb", _only(*DIALECTS)),
     )
 }
 

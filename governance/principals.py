@@ -25,6 +25,10 @@ def local_id(user_id: str, organization: str) -> str:
     return user_id.removeprefix(f"{organization}:")
 
 
+DIALECTS = ("duckdb", "postgres", "snowflake")
+"""In which a key or a session may write its statements."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The identity a session acts under; all of it comes from the credential and the rulebook."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 from governance.api_key_life import ROTATE_AFTER_DAYS_MAX, ROTATE_AFTER_DAYS_MIN
 from governance.errors import InvalidRequest
 from governance.policies import SHARED, Policy
-from governance.principals import Agent
+from governance.principals import DIALECTS, Agent
 from governance.roles import Role
 from governance.scopes import expand
 from governance.state_item import Item
@@ -181,7 +181,7 @@ def _key(item: Item) -> DeclaredKey:
         networks=item.networks("networks"),
         allowed_tables=item.table_patterns("allowed_tables"),
         expires_at=item.moment("expires_at"),
-        dialect=item.text("dialect", "duckdb", most=32),
+        dialect=item.choice("dialect", DIALECTS, "duckdb"),
         rotate_after_days=_rotation(item),
     )
 

@@ -27,7 +27,8 @@ from governance.scopes import Scope, expand
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment
 from lambdas.control_plane.endings import grant_over
-from lambdas.control_plane.keys import NewKeyAnswer, key_answer, need_no_more
+from lambdas.control_plane.key_reach import need_no_more
+from lambdas.control_plane.keys import NewKeyAnswer, key_answer
 from lambdas.control_plane.models import (
     LIMIT_DEFAULT,
     USER_ID_CHARS_MAX,

@@ -28,7 +28,8 @@ from governance.scopes import BUNDLES, expand
 from governance.timestamp import parse, stamp
 from lambdas.control_plane.caller import HOME_ENVIRONMENT, Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment, taken
-from lambdas.control_plane.keys import NewKeyAnswer, key_answer, need_no_more
+from lambdas.control_plane.key_reach import need_no_more
+from lambdas.control_plane.keys import NewKeyAnswer, key_answer
 from lambdas.control_plane.models import (
     ENVIRONMENT,
     LIMIT_DEFAULT,

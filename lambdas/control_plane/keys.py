@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
-from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
@@ -29,16 +28,17 @@ from governance.api_key_life import (
     rotate,
     waiting_successor,
 )
-from governance.errors import Conflict, InvalidRequest, PermissionRefused
+from governance.errors import Conflict, InvalidRequest
 from governance.permissions import effective_scopes
 from governance.ports import Change, ControlReader
 from governance.principals import Agent
 from governance.register import KeyRecord, KeyUse, UserRecord
 from governance.scopes import expand
 from governance.tables import fold
-from governance.timestamp import parse, stamp
+from governance.timestamp import stamp
 from lambdas.control_plane.caller import Caller, hidden
 from lambdas.control_plane.desk import Desk, admitted_environment, taken
+from lambdas.control_plane.key_reach import future, need_hand, need_no_more, network
 from lambdas.control_plane.models import (
     LIMIT_DEFAULT,
     Cursor,
@@ -59,21 +59,7 @@ USES_ASKED_SINGLY = 128
 
 AgentText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,128}$")]
 TablePattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}\.[^\x00-\x1f\x7f.]{1,128}$")]
-Dialect = Literal[
-    "duckdb",
-    "postgres",
-    "redshift",
-    "snowflake",
-    "bigquery",
-    "databricks",
-    "spark",
-    "trino",
-    "mysql",
-    "clickhouse",
-    "tsql",
-    "oracle",
-    "sqlite",
-]
+Dialect = Literal["duckdb", "postgres", "snowflake"]
 
 
 class AgentModel(Model):
@@ -215,7 +201,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
 
         def decide(reader: ControlReader) -> Change[KeyRecord]:
             old = _visible(reader, caller, env, id)
-            _need_hand(reader, caller, old)
+            need_hand(reader, caller, old)
             if old.status in ("revoked", "expired"):
                 return Change(old)
             new = dataclasses.replace(old, status="revoked")
@@ -312,9 +298,9 @@ def _wanted(env: str, body: NewKey, caller: Caller, now: str) -> KeyRecord:
         created_at=now,
         created_by=caller.user.id,
         agent=Agent(body.agent.id, body.agent.framework, body.agent.trust) if body.agent else None,
-        networks=tuple(sorted({_network(text) for text in body.networks})),
+        networks=tuple(sorted({network(text) for text in body.networks})),
         allowed_tables=tuple(sorted({fold(text) for text in body.allowed_tables})),
-        expires_at=_future(body.expires_at, now) if body.expires_at else "",
+        expires_at=future(body.expires_at, now) if body.expires_at else "",
         dialect=body.dialect,
         elevation=caller.key.elevation,
         quota=body.quota.quota(),
@@ -331,65 +317,11 @@ def _checked(reader: ControlReader, caller: Caller, key: KeyRecord, user_text: s
     admitted_environment(reader, caller, key.environment)
     user = find_user(reader, caller, user_text)
     record = dataclasses.replace(key, user_id=user.id, organization=user.organization)
-    _need_hand(reader, caller, record)
+    need_hand(reader, caller, record)
     need_no_more(caller, record)
     if reader.find_unique(KeyRecord, record.environment, record.unique):
         raise taken("key")
     return record
-
-
-def _need_hand(reader: ControlReader, caller: Caller, key: KeyRecord) -> None:
-    """Whether the caller may lay hands on a key of this user: his own, or of someone he outranks."""
-    user = reader.get(UserRecord, "", key.user_id)
-    if user is None or user.id == caller.user.id:
-        return
-    if not caller.rules_over(user.organization, user.role):
-        raise PermissionRefused(
-            f"You may not make or change keys of a user whose role is {user.role}.",
-            advice="Ask the organization's Owner.",
-        )
-
-
-def need_no_more(caller: Caller, key: KeyRecord) -> None:
-    """A key may not do more than the key that makes it.
-
-    Raises:
-        PermissionRefused: it would.
-    """
-    own = caller.key
-    beyond = key.scopes - caller.scopes
-    if beyond:
-        raise PermissionRefused(
-            "A key cannot have scopes that its maker's key lacks: " + ", ".join(sorted(beyond)) + ".",
-            advice="Use a key that has them.",
-        )
-    agent_differs = own.agent is not None and own.agent != key.agent
-    tables_wider = bool(own.allowed_tables) and (
-        not key.allowed_tables or not all(_covered(table, own.allowed_tables) for table in key.allowed_tables)
-    )
-    networks_wider = bool(own.networks) and (
-        not key.networks or not all(_within(network, own.networks) for network in key.networks)
-    )
-    lives_longer = bool(own.ends_at) and (not key.expires_at or key.expires_at > own.ends_at)
-    asks_more = not key.quota.within(own.quota)
-    if agent_differs or tables_wider or networks_wider or lives_longer or asks_more:
-        raise PermissionRefused(
-            "A key cannot reach further than its maker's key in agent, tables, networks, lifetime or quota.",
-            advice="Name the same restrictions, or use a key without them.",
-        )
-
-
-def _covered(table: str, allowed: tuple[str, ...]) -> bool:
-    return table in allowed or table.partition(".")[0] + ".*" in allowed
-
-
-def _within(network: str, allowed: tuple[str, ...]) -> bool:
-    inner = ip_network(network)
-    for text in allowed:
-        outer = ip_network(text)
-        if outer.version == inner.version and inner.subnet_of(outer):  # type: ignore[arg-type]
-            return True
-    return False
 
 
 def _visible(reader: ControlReader, caller: Caller, env: str, key_id: str) -> KeyRecord:
@@ -402,7 +334,7 @@ def _visible(reader: ControlReader, caller: Caller, env: str, key_id: str) -> Ke
 
 def _rotatable(reader: ControlReader, caller: Caller, env: str, key_id: str, now: str) -> KeyRecord:
     key = _visible(reader, caller, env, key_id)
-    _need_hand(reader, caller, key)
+    need_hand(reader, caller, key)
     if key.role is not None:
         raise Conflict("The key of a lent role is not rotated.", advice="Fetch it again, or ask for access anew.")
     user = reader.get(UserRecord, "", key.user_id)
@@ -410,25 +342,6 @@ def _rotatable(reader: ControlReader, caller: Caller, env: str, key_id: str, now
         raise Conflict("Only an active key can be rotated.", advice="Rotate its successor, or make a new key.")
     need_no_more(caller, dataclasses.replace(key, scopes=effective_scopes(user.role, key.scopes)))
     return key
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise InvalidRequest(
-            "A network is not well formed.", advice="Write it like 10.0.0.0/8 or 2001:db8::/32, without host bits."
-        ) from None
-
-
-def _future(text: str, now: str) -> str:
-    try:
-        moment = stamp(parse(text))
-    except ValueError:
-        raise InvalidRequest("`expires_at` is no moment.", advice="Write it like 2027-01-31T00:00:00Z.") from None
-    if moment <= now:
-        raise InvalidRequest("`expires_at` is past.", advice="Give a moment to come.")
-    return moment
 
 
 def _waiting_heir(reader: ControlReader, own: KeyRecord, now: str) -> KeyRecord:
