@@ -10,22 +10,33 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from engine.cache.block_index import BlockIndex, BlockKey
-from engine.cache.block_volume import BlockVolume, OpenBlock, unlisted
+from engine.cache.block_volume import BlockVolume, GrowingBlock, OpenBlock, unlisted
+from engine.cache.fetches import Fetch, Fetches
 from engine.cache.object_store import ObjectGone, ObjectStore
-from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PART_BYTES, PARTS, Snapshot, StoredObject, parts_within
+from engine.cache.objects import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    PART_BYTES,
+    PARTS,
+    Snapshot,
+    StoredObject,
+    blocks_of,
+    parts_within,
+    runs,
+)
 
 _OPEN_MAX = 512
 _RANGE_PARTS_MAX = (4 << 20) // PART_BYTES
 """Longer runs are fetched as several ranges, side by side."""
-_FETCHES_MAX = 32
+_FETCH_S = 30.0
+"""How long a reader waits for the store, its retries and those in line before included; then the statement is told."""
 _WARM_AT_ONCE = 8
 
 
@@ -64,15 +75,6 @@ class Given:
     """Had to be waited for."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fetch:
-    """Parts [first, end) of an object on their way; `done` gives the blocks that hold them."""
-
-    first: int
-    end: int
-    done: asyncio.Future[dict[int, OpenBlock]]
-
-
 class BlockCache:
     """Blocks of `store`'s objects on the volume in `settings.folder`."""
 
@@ -80,11 +82,8 @@ class BlockCache:
         self._settings = settings
         self._store = store
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="cache")
-        self._fetches = asyncio.Semaphore(_FETCHES_MAX)
-        self._pending: dict[BlockKey, list[_Fetch]] = {}
-        self._making: WeakValueDictionary[BlockKey, asyncio.Lock] = WeakValueDictionary()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._open: OrderedDict[BlockKey, OpenBlock] = OrderedDict()
+        """For the volume: those that wait for the store are others (`Fetches`)."""
+        self._open: OrderedDict[BlockKey, GrowingBlock] = OrderedDict()
         self.listeners: set[Callable[[list[BlockKey]], None]] = set()
         """Told of blocks that leave the volume: a file gives its space back when nobody holds it open any more."""
         self._hits = self._misses = self._bytes_from_store = self._evictions = self._write_failures = 0
@@ -104,13 +103,12 @@ class BlockCache:
         found = await loop.run_in_executor(self._threads, lambda: list(self._volume.found()))
         for key, size in found:
             self._index.add(key, size)
-        await self._evict()
+        self._fetches = Fetches(self._store, self._came)
+        self._evict()
 
     async def stop(self) -> None:
         """End fetches and close descriptors; the volume keeps its blocks."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._fetches.stop()
         self._open.clear()
         self._threads.shutdown(wait=True)
 
@@ -140,43 +138,51 @@ class BlockCache:
             in_thread = asyncio.get_running_loop().run_in_executor
             return await in_thread(self._threads, _own, stored, first, end)
         name = stored.key
-        numbers = range(first // PARTS, (end - 1) // PARTS + 1)
-        have = await self._from_volume(stored, [(name, number) for number in numbers])
+        numbers = blocks_of(first, end)
+        closed = [n for n in numbers if self._held((name, n)) is None and (name, n) in self._index]
+        opened = await self._opened(stored, closed) if closed else {}
         # From here to the last fetch's beginning nothing is awaited: what is missing is asked for once.
-        waits: dict[_Fetch, None] = {}
+        have: dict[int, GrowingBlock] = {}
+        waits: dict[Fetch, None] = {}
         missing: list[int] = []
         cached = 0
         now = asyncio.get_running_loop().time()
         for number in numbers:
             key = (name, number)
             needed = lacking = parts_within(number, first, end)
-            block = self._open.get(key) or have.get(number)
-            if block is not None:
-                have[number] = block
-                lacking &= ~block.parts
-                self._index.touch(key, now)
+            block = self._held(key) or opened.get(number)
+            if block is None:
+                block = GrowingBlock(self._volume, key, stored.block_bytes(number))
+            have[number] = block
+            lacking &= ~block.parts
+            self._index.touch(key, now)
             if lacking:
                 self._misses += 1
             else:
                 self._hits += 1
             cached += stored.bytes_in(number, needed & ~lacking)
-            for fetch in self._pending.get(key, ()):
+            for fetch in self._fetches.of(key):
                 coming = parts_within(number, fetch.first, fetch.end) & lacking
                 if coming:
                     waits[fetch] = None
                     lacking &= ~coming
             missing += (number * PARTS + part for part in range(PARTS) if lacking >> part & 1)
-        for low, high in _runs(missing):
-            waits[self._begin(stored, low, high)] = None
-        came = [await asyncio.shield(fetch.done) for fetch in waits]
-        given = []
+        for low, high in runs(missing, _RANGE_PARTS_MAX):
+            waits[self._fetches.begin(stored, low, high, {n: have[n] for n in blocks_of(low, high)})] = None
+        came = await self._awaited(list(waits)) if waits else []
+        given: list[OpenBlock] = []
         for number in numbers:
             needed = parts_within(number, first, end)
             candidates = [found[number] for found in (have, *came) if number in found]
-            block = next((one for one in candidates if not needed & ~one.parts), None)
-            given.append(block or await self._united(candidates))
+            whole = next((one for one in candidates if not needed & ~one.parts), None)
+            given.append(whole or await self._united(candidates))
         asked = min(end * PART_BYTES, stored.size) - first * PART_BYTES
         return Given(tuple(given), cached, asked - cached)
+
+    def used(self, stored: StoredObject, first: int, end: int) -> None:
+        """Note that parts [first, end) are read by someone who holds their blocks."""
+        for number in blocks_of(first, end):
+            self._index.touch((stored.key, number), asyncio.get_running_loop().time())
 
     async def warm(self, snapshot: Snapshot) -> int:
         """Bring every part of a table to the volume; return the bytes. Raises as `blocks`."""
@@ -204,119 +210,78 @@ class BlockCache:
 
     # ------------------------------------------------------------------ bringing blocks
 
-    async def _from_volume(self, stored: StoredObject, keys: list[BlockKey]) -> dict[int, OpenBlock]:
-        """Those of `keys` that are open, and those that the volume has in good order, by number."""
-        found: dict[int, OpenBlock] = {}
-        closed: list[BlockKey] = []
-        for key in keys:
-            if (block := self._open.get(key)) is not None:
-                self._open.move_to_end(key)
-                found[key[1]] = block
-            elif key in self._index:
-                closed.append(key)
-        if closed:
-            open_all = partial(_open_all, self._volume, [(key, stored.block_bytes(key[1])) for key in closed])
-            opened = await asyncio.get_running_loop().run_in_executor(self._threads, open_all)
-            for key, block in zip(closed, opened, strict=True):
+    def _held(self, key: BlockKey) -> GrowingBlock | None:
+        """The one open file of a block."""
+        block = self._open.get(key)
+        if block is not None:
+            self._open.move_to_end(key)
+            return block
+        return next((fetch.blocks[key[1]] for fetch in self._fetches.of(key)), None)
+
+    async def _opened(self, stored: StoredObject, numbers: list[int]) -> dict[int, GrowingBlock]:
+        """Those of these blocks that the volume has in good order, by number."""
+        wanted = [((stored.key, number), stored.block_bytes(number)) for number in numbers]
+        open_all = partial(_open_all, self._volume, wanted)
+        opened = await asyncio.get_running_loop().run_in_executor(self._threads, open_all)
+        for (key, _), block in zip(wanted, opened, strict=True):
+            if self._held(key) is None:  # nobody else was faster
                 if block is None:
                     self._index.remove(key)
                 else:
-                    found[key[1]] = self._keep_open(key, block)
-        return found
+                    self._keep_open(key, block)
+        return {key[1]: block for (key, _), block in zip(wanted, opened, strict=True) if block is not None}
 
-    def _keep_open(self, key: BlockKey, block: OpenBlock) -> OpenBlock:
-        """The one open file of a block: `block`, unless there is one already."""
+    def _keep_open(self, key: BlockKey, block: GrowingBlock) -> None:
         if key in self._index:
-            block = self._open.setdefault(key, block)
-            self._open.move_to_end(key)
+            self._open[key] = block
             while len(self._open) > _OPEN_MAX:
                 self._open.popitem(last=False)
-        return block
 
-    def _begin(self, stored: StoredObject, first: int, end: int) -> _Fetch:
-        """Fetch parts [first, end); whoever wants one of them meanwhile finds the fetch in `_pending`."""
-        loop = asyncio.get_running_loop()
-        fetch = _Fetch(first, end, loop.create_future())
-        fetch.done.add_done_callback(_retrieve)
-        for number in range(first // PARTS, (end - 1) // PARTS + 1):
-            self._pending.setdefault((stored.key, number), []).append(fetch)
-        task = loop.create_task(self._bring(stored, fetch))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return fetch
-
-    async def _bring(self, stored: StoredObject, fetch: _Fetch) -> None:
-        """Fetch, put on the volume, and settle `fetch.done` whatever happens."""
-        name = stored.key
-        numbers = range(fetch.first // PARTS, (fetch.end - 1) // PARTS + 1)
-        try:
-            start, end = fetch.first * PART_BYTES, min(fetch.end * PART_BYTES, stored.size)
-            async with self._fetches:
-                data = await self._store.read(stored, start, end)
-            self._bytes_from_store += len(data)
-            blocks = []
-            for number in numbers:
-                at = number * BLOCK_BYTES
-                piece = data[max(at - start, 0) : at + BLOCK_BYTES - start]
-                blocks.append(self._put(stored, number, max(fetch.first - number * PARTS, 0), piece))
-            fetch.done.set_result(dict(zip(numbers, await asyncio.gather(*blocks), strict=True)))
-            await self._evict()
-        except asyncio.CancelledError:
+    async def _awaited(self, fetches: list[Fetch]) -> list[Mapping[int, OpenBlock]]:
+        """What the fetches brought. Raises as `blocks`."""
+        await asyncio.wait([fetch.done for fetch in fetches], timeout=_FETCH_S)
+        for fetch in fetches:
             if not fetch.done.done():
-                fetch.done.set_exception(ConnectionError("the cache is stopping"))
-            raise
-        except Exception as error:
-            if not fetch.done.done():
-                fetch.done.set_exception(error)
-        finally:
-            for number in numbers:
-                pending = self._pending[name, number]
-                pending.remove(fetch)
-                if not pending:
-                    del self._pending[name, number]
+                self._fetches.give_up(fetch)
+        return [fetch.done.result() for fetch in fetches]
 
-    async def _put(self, stored: StoredObject, number: int, first: int, data: memoryview) -> OpenBlock:
-        """Put parts of a block, from part `first` on, where its other parts are."""
-        key = (stored.key, number)
-        parts = parts_within(0, first, first - (-len(data) // PART_BYTES))
-        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads)
-        try:
-            block = self._open.get(key)
-            if block is None:
-                async with self._making.setdefault(key, asyncio.Lock()):  # one file for a block
-                    block = (await self._from_volume(stored, [key])).get(number)
-                    if block is None:
-                        block = await in_thread(self._volume.create, key, stored.block_bytes(number), first, data)
-                        block.parts = parts
-                        self._index.add(key, HEADER_BYTES + len(data), asyncio.get_running_loop().time())
-                        return self._keep_open(key, block)
-            await in_thread(block.write, first, data)
-        except OSError:
-            self._write_failures += 1
-            pieces: list[tuple[int, bytes | memoryview]] = [(first, data)]
-            return await in_thread(unlisted, pieces, parts)
-        block.parts |= parts
-        self._index.grow(key, len(data))
-        return block
+    def _came(self, fetch: Fetch, given: Mapping[int, OpenBlock]) -> None:
+        """A fetch has brought its parts."""
+        stored, now = fetch.stored, asyncio.get_running_loop().time()
+        for number, block in fetch.blocks.items():
+            if given[number] is not block:
+                self._write_failures += 1
+                continue
+            key, parts = (stored.key, number), parts_within(number, fetch.first, fetch.end)
+            block.parts |= parts
+            size = stored.bytes_in(number, parts)
+            if block.listed:
+                self._index.grow(key, size)  # unless it has left the volume meanwhile
+            else:
+                block.listed = True
+                self._index.add(key, HEADER_BYTES + size, now)
+                self._keep_open(key, block)
+        self._bytes_from_store += fetch.bytes
+        self._evict()
 
-    async def _united(self, blocks: list[OpenBlock]) -> OpenBlock:
+    async def _united(self, blocks: Sequence[OpenBlock]) -> OpenBlock:
         """One block with the parts of all, for the reader of a block that the volume could not keep in one place."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, _unite, blocks)
 
-    async def _evict(self) -> None:
+    def _evict(self) -> None:
         _, free = self._volume.space()
         victims = self._index.victims(max(0, self._reserve - free))
         if victims:
             self._evictions += len(victims)
-            await self._delete(victims)
+            self._delete(victims).add_done_callback(_look_at)
 
-    async def _delete(self, keys: list[BlockKey]) -> None:
+    def _delete(self, keys: list[BlockKey]) -> asyncio.Future[None]:
         """Take blocks that the index has let go off the volume."""
         for key in keys:
             self._open.pop(key, None)
         for listener in tuple(self.listeners):
             listener(keys)
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._volume.delete, keys)
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._volume.delete, keys)
 
 
 def _own(stored: StoredObject, first: int, end: int) -> Given:
@@ -335,7 +300,7 @@ def _own(stored: StoredObject, first: int, end: int) -> Given:
             raise ObjectGone("replaced")
         blocks = []
         size = 0
-        for number in range(first // PARTS, (end - 1) // PARTS + 1):
+        for number in blocks_of(first, end):
             parts = parts_within(number, first, end)
             low = max(first - number * PARTS, 0)
             data = os.pread(descriptor, stored.bytes_in(number, parts), number * BLOCK_BYTES + low * PART_BYTES)
@@ -348,11 +313,11 @@ def _own(stored: StoredObject, first: int, end: int) -> Given:
         os.close(descriptor)
 
 
-def _open_all(volume: BlockVolume, wanted: list[tuple[BlockKey, int]]) -> list[OpenBlock | None]:
+def _open_all(volume: BlockVolume, wanted: list[tuple[BlockKey, int]]) -> list[GrowingBlock | None]:
     return [volume.open(key, size) for key, size in wanted]
 
 
-def _unite(blocks: list[OpenBlock]) -> OpenBlock:
+def _unite(blocks: Sequence[OpenBlock]) -> OpenBlock:
     pieces: list[tuple[int, bytes | memoryview]] = []
     held = 0
     for block in blocks:
@@ -363,18 +328,7 @@ def _unite(blocks: list[OpenBlock]) -> OpenBlock:
     return unlisted(pieces, held)
 
 
-def _retrieve(future: asyncio.Future[dict[int, OpenBlock]]) -> None:
-    """Look at the outcome, so that a failure nobody waits for any more is not reported as forgotten."""
-    if not future.cancelled():
-        future.exception()
-
-
-def _runs(parts: list[int]) -> Iterator[tuple[int, int]]:
-    """Neighboring numbers together as [first, end), at most _RANGE_PARTS_MAX in a run."""
-    at = 0
-    while at < len(parts):
-        first = at
-        while at + 1 < len(parts) and parts[at + 1] == parts[at] + 1 and at + 1 - first < _RANGE_PARTS_MAX:
-            at += 1
-        yield parts[first], parts[at] + 1
-        at += 1
+def _look_at(deleted: asyncio.Future[None]) -> None:
+    """A file that cannot be deleted is found again at the next start."""
+    if not deleted.cancelled():
+        deleted.exception()

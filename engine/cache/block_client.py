@@ -1,4 +1,4 @@
-"""The worker's end of the block socket: open descriptors, least recently used out, one request per missing block."""
+"""The worker's end of the block socket: open descriptors, least recently used out, one request per missing part."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
-from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
-from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PARTS, parts_of, parts_within
+from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, USED, Outcome
+from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PARTS, blocks_of, parts_of, parts_within, runs
 
 _BLOCKS_OPEN_MAX = 1024
 _USE_TOLD_S = 10.0
@@ -44,15 +43,24 @@ class Block:
         os.close(self.descriptor)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    first: int
-    """The first block."""
-    parts: tuple[int, int]
-    """What was asked for: parts [first, end)."""
-    done: threading.Event = field(default_factory=threading.Event)
-    outcome: Outcome = Outcome.FAILED
-    blocks: list[Block] = field(default_factory=list)
+class _Request:
+    """Parts [first, end) of an object, asked for."""
+
+    __slots__ = ("answered", "blocks", "end", "first", "number", "outcome")
+
+    def __init__(self, number: int, first: int, end: int) -> None:
+        self.number, self.first, self.end = number, first, end
+        self.outcome = Outcome.FAILED
+        self.blocks: dict[int, Block] = {}
+        self.answered = threading.Lock()
+        """Held until the answer is here."""
+        self.answered.acquire()
+
+    def wait(self) -> Outcome:
+        """How it ended."""
+        if self.answered.acquire(timeout=_WAIT_S):
+            self.answered.release()
+        return self.outcome
 
 
 class BlockClient:
@@ -62,10 +70,10 @@ class BlockClient:
         self._socket = sock
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, _Waiting] = {}
-        self._asked: dict[tuple[int, int], _Waiting] = {}
-        """Blocks on their way, by (object, block): the last request that asked for some of their parts."""
+        self._ids = itertools.count(USED + 1)
+        self._requests: dict[int, _Request] = {}
+        self._coming: dict[tuple[int, int], list[_Request]] = {}
+        """Requests on their way for parts of a block, by (object, block)."""
         self._open: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._ended = False
 
@@ -74,52 +82,28 @@ class BlockClient:
         threading.Thread(target=self._listen, name="blocks", daemon=True).start()
 
     def get(self, number: int, start: int, end: int) -> tuple[list[Block], bool]:
-        """The blocks that hold bytes [start, end) of object `number`, in order, and whether any had to be asked for.
+        """The blocks that hold bytes [start, end) of object `number`, in order, and whether any had to be waited for.
 
         Raises:
             BlocksRefused: the node did not give them.
         """
-        first_part, end_part = parts_of(start, end)
-        blocks = range(start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES + 1)
-        found: dict[int, Block] = {}
-        waits: dict[int, _Waiting] = {}
-        asks: list[tuple[int, _Waiting]] = []
-        now = time.monotonic()
-        with self._lock:
-            missing = []
-            for block in blocks:
-                key, needed = (number, block), parts_within(block, first_part, end_part)
-                held, asked = self._open.get(key), self._asked.get(key)
-                if held is not None and not needed & ~held.parts:
-                    self._open.move_to_end(key)
-                    found[block] = held
-                    if now - held.told > _USE_TOLD_S:
-                        held.told = now
-                        asks.append(
-                            (0, _Waiting(block, (max(first_part, block * PARTS), min(end_part, (block + 1) * PARTS))))
-                        )
-                elif asked is not None and not needed & ~parts_within(block, *asked.parts):
-                    waits[block] = asked
-                else:
-                    missing.append(block)
-            for run in _runs(missing):
-                parts = max(first_part, run[0] * PARTS), min(end_part, (run[-1] + 1) * PARTS)
-                request = next(self._numbers)
-                waiting = self._waiting[request] = _Waiting(run[0], parts)
-                for block in run:
-                    self._asked[number, block] = waits[block] = waiting
-                asks.append((request, waiting))
-        for request, waiting in asks:
-            with self._sending:
-                self._socket.sendall(ASK.pack(request, number, *waiting.parts))
-        for block, waiting in waits.items():
-            if not waiting.done.wait(_WAIT_S) or waiting.outcome is not Outcome.GIVEN:
-                raise BlocksRefused(waiting.outcome)
-            found[block] = waiting.blocks[block - waiting.first]
-        return [found[block] for block in blocks], bool(waits)
+        first, last = parts_of(start, end)
+        have, asked, joined = self._want(number, first, last)
+        for request in (*joined, *asked):
+            outcome = request.wait()
+            # What was asked for ahead may have come to the node when its statement was over.
+            if outcome is not Outcome.GIVEN and not (outcome is Outcome.REFUSED and request in joined):
+                raise BlocksRefused(outcome)
+        found = []
+        for block in blocks_of(first, last):
+            needed = parts_within(block, first, last)
+            files = [have.get(block), *(request.blocks.get(block) for request in (*joined, *asked))]
+            whole = next((one for one in files if one is not None and not needed & ~one.parts), None)
+            found.append(whole or self._whole(number, block, max(first, block * PARTS), min(last, (block + 1) * PARTS)))
+        return found, bool(asked or joined)
 
     def read(self, number: int, start: int, end: int) -> tuple[bytes, bool]:
-        """Bytes [start, end) of object `number`, end > start, and whether they had to be asked for. Raises as `get`."""
+        """Bytes [start, end) of object `number`, end > start, and whether they were waited for. Raises as `get`."""
         blocks, waited = self.get(number, start, end)
         pieces = []
         for at, block in zip(range(start - start % BLOCK_BYTES, end, BLOCK_BYTES), blocks, strict=True):
@@ -128,15 +112,73 @@ class BlockClient:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), waited
 
     def ask(self, number: int, start: int, end: int) -> None:
-        """Have the node bring bytes [start, end) of object `number` to the cache volume; no answer comes.
+        """Have bytes [start, end) of object `number` brought, so that a later `get` need not wait.
 
         Raises:
             OSError: the node is gone.
         """
-        first, last = parts_of(start, end)
-        for at in range(first, last, PARTS):
+        self._want(number, *parts_of(start, end))
+
+    # ------------------------------------------------------------------ requests
+
+    def _want(self, number: int, first: int, end: int) -> tuple[dict[int, Block], list[_Request], list[_Request]]:
+        """Open blocks with parts in [first, end), and who brings the others: new requests, and those of others."""
+        have: dict[int, Block] = {}
+        joined: dict[_Request, None] = {}
+        missing: list[int] = []
+        messages = []
+        now = time.monotonic()
+        with self._lock:
+            for block in blocks_of(first, end):
+                key = (number, block)
+                lacking = parts_within(block, first, end)
+                held = self._open.get(key)
+                if held is not None:
+                    self._open.move_to_end(key)
+                    have[block] = held
+                    if now - held.told > _USE_TOLD_S and lacking & held.parts:
+                        held.told = now
+                        used = max(first, block * PARTS), min(end, (block + 1) * PARTS)
+                        messages.append(ASK.pack(USED, number, *used))
+                    lacking &= ~held.parts
+                for request in self._coming.get(key, ()) if lacking else ():
+                    brings = parts_within(block, request.first, request.end) & lacking
+                    if brings:
+                        joined[request] = None
+                        lacking &= ~brings
+                missing += (block * PARTS + part for part in range(PARTS) if lacking >> part & 1)
+            asked = []
+            for low, high in runs(missing, (BLOCKS_MAX - 1) * PARTS):
+                request = _Request(number, low, high)
+                asked.append(request)
+                messages.append(self._register(request))
+        if messages:
             with self._sending:
-                self._socket.sendall(ASK.pack(0, number, at, min(at + PARTS, last)))
+                self._socket.sendall(b"".join(messages))
+        return have, asked, list(joined)
+
+    def _register(self, request: _Request) -> bytes:
+        """The message that asks; the lock is held."""
+        at = next(self._ids)
+        self._requests[at] = request
+        for block in blocks_of(request.first, request.end):
+            self._coming.setdefault((request.number, block), []).append(request)
+        if self._ended:
+            request.answered.release()
+        return ASK.pack(at, request.number, request.first, request.end)
+
+    def _whole(self, number: int, block: int, first: int, end: int) -> Block:
+        """Parts of a block that no one file here holds: the volume could not keep them, so the node unites them."""
+        request = _Request(number, first, end)
+        with self._lock:
+            message = self._register(request)
+        with self._sending:
+            self._socket.sendall(message)
+        if request.wait() is not Outcome.GIVEN:
+            raise BlocksRefused(request.outcome)
+        return request.blocks[block]
+
+    # ------------------------------------------------------------------ answers
 
     def _listen(self) -> None:
         room = socket.CMSG_SPACE(BLOCKS_MAX * 4)
@@ -157,44 +199,42 @@ class BlockClient:
             for level, kind, data in ancillary:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                     descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-            request, outcome, count, *parts = ANSWER.unpack(message)
+            at, outcome, count, *parts = ANSWER.unpack(message)
             if outcome == Outcome.FORGET:
                 with self._lock:
                     for key in zip(parts[::2], parts[1::2], strict=True):
                         self._open.pop(key, None)
                 continue
             blocks = [Block(descriptor, its) for descriptor, its in zip(descriptors, parts, strict=False)]
-            self._settle(request, Outcome(outcome) if len(blocks) == count else Outcome.FAILED, blocks)
+            self._settle(at, Outcome(outcome) if len(blocks) == count else Outcome.FAILED, blocks)
 
-    def _settle(self, request: int, outcome: Outcome, blocks: list[Block]) -> None:
+    def _settle(self, at: int, outcome: Outcome, blocks: list[Block]) -> None:
         with self._lock:
-            waiting = self._waiting.pop(request, None)
-            if waiting is None:
+            request = self._requests.pop(at, None)
+            if request is None:
                 return
-            waiting.outcome, waiting.blocks = outcome, blocks
-            for key in [key for key, asked in self._asked.items() if asked is waiting]:
-                del self._asked[key]
-                if outcome is Outcome.GIVEN:
-                    self._open[key] = blocks[key[1] - waiting.first]
-            while len(self._open) > _BLOCKS_OPEN_MAX:
-                self._open.popitem(last=False)
-        waiting.done.set()
+            numbers = blocks_of(request.first, request.end)
+            for number in numbers:
+                coming = self._coming[request.number, number]
+                coming.remove(request)
+                if not coming:
+                    del self._coming[request.number, number]
+            if outcome is not Outcome.GIVEN or len(blocks) == len(numbers):
+                request.outcome = outcome
+            if request.outcome is Outcome.GIVEN:
+                request.blocks = dict(zip(numbers, blocks, strict=True))
+                for number, block in request.blocks.items():
+                    self._open[request.number, number] = block
+                    self._open.move_to_end((request.number, number))
+                while len(self._open) > _BLOCKS_OPEN_MAX:
+                    self._open.popitem(last=False)
+        request.answered.release()
 
     def _end(self) -> None:
         with self._lock:
             self._ended = True
-            waiting = list(self._waiting.values())
-            self._waiting.clear()
-            self._asked.clear()
-        for one in waiting:
-            one.done.set()
-
-
-def _runs(blocks: list[int]) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for block in blocks:
-        if runs and runs[-1][-1] + 1 == block and len(runs[-1]) < BLOCKS_MAX:
-            runs[-1].append(block)
-        else:
-            runs.append([block])
-    return runs
+            requests = list(self._requests.values())
+            self._requests.clear()
+            self._coming.clear()
+        for request in requests:
+            request.answered.release()

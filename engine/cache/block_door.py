@@ -12,12 +12,12 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from engine.cache.block_cache import BlockCache, Given
+from engine.cache.block_cache import BlockCache
 from engine.cache.block_index import BlockKey
 from engine.cache.block_volume import OpenBlock
-from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, Outcome
+from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, USED, Outcome
 from engine.cache.object_store import WHY, ObjectGone, StoreFailed
-from engine.cache.objects import PARTS, Snapshot, StoredObject
+from engine.cache.objects import Snapshot, StoredObject, blocks_of
 
 _REQUESTS_MAX = 256
 """Requests of one worker in work at once; more wait in its socket."""
@@ -42,11 +42,9 @@ class ObjectNumbers:
 class BlockUse:
     """What one statement took, counted by the door."""
 
-    __slots__ = ("ahead_bytes", "cache_bytes", "store_bytes")
+    __slots__ = ("cache_bytes", "store_bytes")
 
     def __init__(self) -> None:
-        self.ahead_bytes = 0
-        """Brought from the store ahead of a read and not read yet: then they were not found in the cache."""
         self.cache_bytes = 0
         self.store_bytes = 0
 
@@ -128,12 +126,19 @@ class BlockDoor:
             self.close()
             return
         self._unread += data
-        while len(self._unread) >= ASK.size:
-            request, number, first, end = ASK.unpack_from(self._unread)
-            self._unread = self._unread[ASK.size :]
-            task = self._loop.create_task(self._serve(request, number, first, end))
-            self._tasks.add(task)
-            task.add_done_callback(self._served)
+        whole = len(self._unread) - len(self._unread) % ASK.size
+        for request, number, first, end in ASK.iter_unpack(self._unread[:whole]):
+            stored = self._objects.get(number)
+            if stored is None or not first < end <= stored.parts or len(blocks_of(first, end)) > BLOCKS_MAX:
+                self.refused += 1
+                self._answer(request, Outcome.REFUSED, ())
+            elif request == USED:
+                self._cache.used(stored, first, end)
+            else:
+                task = self._loop.create_task(self._serve(request, number, stored, first, end))
+                self._tasks.add(task)
+                task.add_done_callback(self._served)
+        self._unread = self._unread[whole:]
         if len(self._tasks) >= _REQUESTS_MAX and not self._paused:
             self._paused = True
             self._loop.remove_reader(self._socket.fileno())
@@ -144,13 +149,7 @@ class BlockDoor:
             self._paused = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
 
-    async def _serve(self, request: int, number: int, first: int, end: int) -> None:
-        stored = self._objects.get(number)
-        if stored is None or not first < end <= stored.parts or (end - 1) // PARTS - first // PARTS >= BLOCKS_MAX:
-            if request:
-                self.refused += 1
-                self._answer(request, Outcome.REFUSED, ())
-            return
+    async def _serve(self, request: int, number: int, stored: StoredObject, first: int, end: int) -> None:
         blocks: tuple[OpenBlock, ...] = ()
         try:
             given = await self._cache.blocks(stored, first, end)
@@ -163,19 +162,11 @@ class BlockDoor:
         else:
             outcome, blocks = Outcome.GIVEN, given.blocks
             self._given.add(number)
-            self._charge(number, given, ahead=not request)
-        if request and not self._closed:
+            for use in (use for use, held in self._uses.items() if number in held):
+                use.cache_bytes += given.cache_bytes
+                use.store_bytes += given.store_bytes
+        if not self._closed:
             self._answer(request, outcome, blocks)
-
-    def _charge(self, number: int, given: Given, *, ahead: bool) -> None:
-        for use in (use for use, held in self._uses.items() if number in held):
-            use.store_bytes += given.store_bytes
-            if ahead:
-                use.ahead_bytes += given.store_bytes
-            else:
-                brought = min(use.ahead_bytes, given.cache_bytes)
-                use.ahead_bytes -= brought
-                use.cache_bytes += given.cache_bytes - brought
 
     # ------------------------------------------------------------------ answers
 

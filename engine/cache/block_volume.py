@@ -1,8 +1,8 @@
 """Block files on the cache volume: written part by part, each part checksummed, verified before a file is handed out.
 
 A file is one page of header and the block at its place behind it, with holes where parts are missing. The header
-holds a magic word, the block's size and for each part (present, CRC-32). A part counts when its entry matches its
-bytes: a write that was torn anywhere costs a fetch, so there is no need to write aside and rename. Nothing here is
+holds a magic word, the block's size and for each part its XXH3 checksum, or 0. A part counts when its checksum matches
+its bytes: a write that was torn anywhere costs a fetch, so there is no need to write aside and rename. Nothing here is
 durable on purpose: the volume is ephemeral and rebuilds itself from the store (claim W6.3). Blocking; runs in threads.
 """
 
@@ -13,16 +13,19 @@ import os
 import re
 import struct
 import tempfile
-import zlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import xxhash
 
 from engine.cache.block_index import BlockKey
 from engine.cache.objects import HEADER_BYTES, PART_BYTES, PARTS
 
 _HEAD = struct.Struct(">4sI")
-_ENTRY = struct.Struct(">II")
-_MAGIC = b"HBK2"
+_SUMS = struct.Struct(f">{PARTS}Q")
+_SUM_BYTES = 8
+_MAGIC = b"HBK3"
 _NAME = re.compile(r"\A([0-9a-f]{32})-(\d{1,10})\.block\Z")
 _NONE = -1
 _SEALS = (
@@ -37,17 +40,32 @@ class OpenBlock:
     `descriptor` is for reading and the one that leaves this process; `parts` says which parts are there to be read.
     """
 
-    __slots__ = ("_writer", "descriptor", "parts")
+    __slots__ = ("descriptor", "parts", "writer")
 
     def __init__(self, descriptor: int, parts: int, writer: int = _NONE) -> None:
         self.descriptor = descriptor
         self.parts = parts
-        self._writer = writer
+        self.writer = writer
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
-        if self._writer != _NONE:
-            os.close(self._writer)
+        for descriptor in (self.descriptor, self.writer):
+            if descriptor != _NONE:
+                os.close(descriptor)
+
+
+class GrowingBlock(OpenBlock):
+    """A block of the volume, whose file is made by the first part that is written to it."""
+
+    __slots__ = ("_key", "_making", "_size", "_volume", "listed")
+
+    def __init__(self, volume: BlockVolume, key: BlockKey, size: int) -> None:
+        super().__init__(_NONE, 0)
+        self.listed = False
+        """Whether the index was told of it."""
+        self._volume = volume
+        self._key = key
+        self._size = size
+        self._making = threading.Lock()
 
     def write(self, first: int, data: memoryview) -> None:
         """Put parts, from part `first` of the block on, in their place; the caller adds them to `parts` then.
@@ -57,11 +75,22 @@ class OpenBlock:
         Raises:
             OSError: the volume is full or broken; what was written does not count.
         """
-        entries = b"".join(
-            _ENTRY.pack(1, zlib.crc32(data[at : at + PART_BYTES])) for at in range(0, len(data), PART_BYTES)
-        )
-        _write(self._writer, data, HEADER_BYTES + first * PART_BYTES)
-        _write(self._writer, entries, _HEAD.size + first * _ENTRY.size)
+        sums = [_sum(data[at : at + PART_BYTES]) for at in range(0, len(data), PART_BYTES)]
+        try:
+            with self._making:
+                if self.writer == _NONE:
+                    self._volume.create(self._key, self._size, self)
+            _write(self.writer, data, HEADER_BYTES + first * PART_BYTES)
+            _write(self.writer, struct.pack(f">{len(sums)}Q", *sums), _HEAD.size + first * _SUM_BYTES)
+        except OSError:
+            if not self.listed:
+                self._volume.delete([self._key])
+            raise
+
+
+def _sum(part: bytes | memoryview) -> int:
+    """A part's checksum; never 0, which means that there is none."""
+    return xxhash.xxh3_64_intdigest(part) or 1
 
 
 def _write(descriptor: int, data: bytes | memoryview, at: int) -> None:
@@ -98,8 +127,8 @@ class BlockVolume:
                 seen.append((status.st_mtime_ns, (match[1], int(match[2])), status.st_blocks * 512))
         yield from ((key, size) for _, key, size in sorted(seen))
 
-    def create(self, key: BlockKey, size: int, first: int, data: memoryview) -> OpenBlock:
-        """A new file for a block of `size` bytes, with the parts in `data` from part `first` on.
+    def create(self, key: BlockKey, size: int, block: OpenBlock) -> None:
+        """Make a new file for a block of `size` bytes, and open it in `block`.
 
         Raises:
             OSError: the volume is full or broken; nothing is left behind.
@@ -108,38 +137,28 @@ class BlockVolume:
         path.unlink(missing_ok=True)  # a bad one; whoever still reads it keeps it
         writer = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                block = OpenBlock(os.open(path, os.O_RDONLY | os.O_CLOEXEC), 0, writer)
-            except BaseException:
-                os.close(writer)
-                raise
             _write(writer, _HEAD.pack(_MAGIC, size), 0)
-            block.write(first, data)
+            block.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except BaseException:
+            os.close(writer)
             path.unlink(missing_ok=True)
             raise
-        return block
+        block.writer = writer
 
-    def open(self, key: BlockKey, size: int) -> OpenBlock | None:
+    def open(self, key: BlockKey, size: int) -> GrowingBlock | None:
         """A block of `size` bytes with its parts verified, or None when there is none good (then it is removed)."""
         path = self._path(key)
         flags = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        block = GrowingBlock(self, key, size)
+        block.listed = True
         try:
-            writer = os.open(path, os.O_WRONLY | flags)
+            block.writer = os.open(path, os.O_WRONLY | flags)
+            block.descriptor = os.open(path, os.O_RDONLY | flags)
+            if os.fstat(block.descriptor).st_ino == os.fstat(block.writer).st_ino:
+                block.parts = _verified(block.descriptor, size)
+                os.utime(block.descriptor)
         except OSError:
             return None
-        try:
-            descriptor = os.open(path, os.O_RDONLY | flags)
-        except OSError:
-            os.close(writer)
-            return None
-        block = OpenBlock(descriptor, 0, writer)
-        try:
-            if os.fstat(descriptor).st_ino == os.fstat(writer).st_ino:
-                block.parts = _verified(descriptor, size)
-                os.utime(descriptor)
-        except OSError:
-            block.parts = 0
         if block.parts:
             return block
         path.unlink(missing_ok=True)
@@ -158,19 +177,15 @@ class BlockVolume:
 
 def _verified(descriptor: int, size: int) -> int:
     """The parts of a block of `size` bytes that its file holds as they were written."""
-    header = os.pread(descriptor, HEADER_BYTES, 0)
+    header = os.pread(descriptor, _HEAD.size + _SUMS.size, 0)
     if len(header) < _HEAD.size or _HEAD.unpack_from(header) != (_MAGIC, size):
         return 0
     found = 0
-    for part in range(min(PARTS, -(-size // PART_BYTES))):
-        at = _HEAD.size + part * _ENTRY.size
-        if len(header) < at + _ENTRY.size:
-            break
-        present, checksum = _ENTRY.unpack_from(header, at)
-        if present == 1:
-            length = min(PART_BYTES, size - part * PART_BYTES)
+    for part, checksum in enumerate(_SUMS.unpack(header[_HEAD.size :].ljust(_SUMS.size, b"\0"))):
+        length = min(PART_BYTES, size - part * PART_BYTES)
+        if checksum and length > 0:
             data = os.pread(descriptor, length, HEADER_BYTES + part * PART_BYTES)
-            if len(data) == length and zlib.crc32(data) == checksum:
+            if len(data) == length and _sum(data) == checksum:
                 found |= 1 << part
     return found
 

@@ -6,7 +6,9 @@ import struct
 from enum import IntEnum
 
 ASK = struct.Struct(">QQII")
-"""request (0: read ahead, no answer wanted), object number, parts [first, end)."""
+"""request, object number, parts [first, end)."""
+USED = 0
+"""The request that is none: these parts are read from files that the worker holds."""
 BLOCKS_MAX = 16
 """Blocks of one request: each is a descriptor beside the answer."""
 ANSWER = struct.Struct(f">QII{BLOCKS_MAX}Q")

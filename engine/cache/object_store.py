@@ -10,7 +10,6 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,6 @@ _RETRIES_MAX = 6
 _TIMEOUT = timedelta(seconds=15)
 """Of one request."""
 _RETRY_TIMEOUT = timedelta(seconds=20)
-_READ_S = 30.0
-"""Of one range with all its retries; then the statement is told."""
 _PAGE_S = 30.0
 """Of one page of a listing with all its retries."""
 _SHORT_READS_MAX = 3
@@ -127,39 +124,26 @@ class ObjectStore:
         except (exceptions.BaseError, OSError) as error:
             raise StoreFailed(_reason(error)) from None
 
-    async def read(self, stored: StoredObject, start: int, end: int) -> memoryview:
-        """Bytes [start, end) of exactly this version.
+    def read(self, stored: StoredObject, start: int, end: int) -> memoryview:
+        """Bytes [start, end) of exactly this version. Blocks, longer than any reader waits when the store is silent.
 
         Raises:
             ObjectGone: the version is not there any more.
             StoreFailed: the store refuses, does not answer, or gives fewer bytes than it should.
         """
         for _ in range(_SHORT_READS_MAX):
-            async with _deadline(_READ_S):
-                data = await self._read_once(stored, start, end)
+            data = self._read_once(stored, start, end)
             if len(data) == end - start:
                 return data
         raise StoreFailed("failed")
 
-    async def _read_once(self, stored: StoredObject, start: int, end: int) -> memoryview:
+    def _read_once(self, stored: StoredObject, start: int, end: int) -> memoryview:
         try:
-            result = await obstore.get_async(
-                self._store, stored.path, options={"if_match": stored.etag, "range": (start, end)}
-            )
+            result = obstore.get(self._store, stored.path, options={"if_match": stored.etag, "range": (start, end)})
             if result.meta["e_tag"] != stored.etag or result.meta["size"] != stored.size:
                 raise ObjectGone("replaced")
-            return memoryview(await result.bytes_async())
+            return memoryview(result.bytes())
         except (exceptions.NotFoundError, exceptions.PreconditionError, FileNotFoundError):
             raise ObjectGone("replaced or removed") from None
         except (exceptions.BaseError, OSError) as error:
             raise StoreFailed(_reason(error)) from None
-
-
-@asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
-    """StoreFailed when what is inside takes longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise StoreFailed("failed") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,12 +24,30 @@ def parts_within(block: int, first: int, end: int) -> int:
     return (1 << high) - (1 << low) if high > low else 0
 
 
+def blocks_of(first: int, end: int) -> range:
+    """The blocks that hold parts [first, end) of an object, end > first."""
+    return range(first // PARTS, (end - 1) // PARTS + 1)
+
+
+def runs(parts: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
+    """Neighbors of ascending `parts` together as [first, end), at most `longest` in a run."""
+    first = end = -1
+    for part in parts:
+        if part != end or part - first >= longest:
+            if end > first:
+                yield first, end
+            first = part
+        end = part + 1
+    if end > first:
+        yield first, end
+
+
 def parts_of(start: int, end: int) -> tuple[int, int]:
     """The parts [first, end) that hold bytes [start, end), end > start."""
     return start // PART_BYTES, -(-end // PART_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredObject:
     """One version of one object. `etag` is whatever the store says identifies the version; `size` in bytes."""
 
@@ -39,7 +58,7 @@ class StoredObject:
     local: str = ""
     """A file of the node's own that is this object, whatever the store is: its blocks are never kept on the volume."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """32 hex digits that name this version on the cache volume."""
         text = f"{self.path}\0{self.etag}\0{self.size}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from hypothesis import given as given_
 from hypothesis import strategies as st
 
 from engine.cache.block_cache import BlockCache, CacheSettings, Given
-from engine.cache.block_volume import BlockVolume, OpenBlock
+from engine.cache.block_volume import BlockVolume, GrowingBlock
 from engine.cache.object_store import ObjectGone, ObjectStore, StoreFailed
 from engine.cache.objects import (
     BLOCK_BYTES,
@@ -38,13 +39,13 @@ class CountingStore(ObjectStore):
     def __init__(self, data: str) -> None:
         super().__init__(data)
         self.reads: list[tuple[str, int, int]] = []
-        self.gate: asyncio.Event | None = None
+        self.gate: threading.Event | None = None
 
-    async def read(self, stored: StoredObject, start: int, end: int) -> memoryview:
+    def read(self, stored: StoredObject, start: int, end: int) -> memoryview:
         self.reads.append((stored.path, start, end))
         if self.gate is not None:
-            await self.gate.wait()
-        return await super().read(stored, start, end)
+            self.gate.wait(20)
+        return super().read(stored, start, end)
 
 
 def content(size: int, seed: int = 0) -> bytes:
@@ -179,7 +180,7 @@ def test_one_fetch_however_many_ask(tmp_path: Path) -> None:
 
     async def test(cache: BlockCache, store: CountingStore) -> None:
         stored = await pinned(store, "s/t.parquet")
-        store.gate = asyncio.Event()
+        store.gate = threading.Event()
         asking = [asyncio.create_task(read(cache, stored)) for _ in range(50)]
         while not store.reads:  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -328,7 +329,7 @@ def test_a_volume_that_fills_up_keeps_what_it_has(tmp_path: Path, monkeypatch: p
     async def test(cache: BlockCache, store: CountingStore) -> None:
         stored = await pinned(store, "s/t.parquet")
         await read(cache, stored, 0, 10)
-        monkeypatch.setattr(OpenBlock, "write", full)
+        monkeypatch.setattr(GrowingBlock, "write", full)
         assert await read(cache, stored) == data, "from the file and from what it could not take"
         assert await read(cache, stored, 5 * PART_BYTES, 9 * PART_BYTES) == data[5 * PART_BYTES : 9 * PART_BYTES]
         assert cache.status().bytes_held == HEADER_BYTES + PART_BYTES
