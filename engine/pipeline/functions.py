@@ -119,7 +119,10 @@ DENIED: dict[str, frozenset[str]] = {
         inet_client_port inet_server_addr inet_server_port parse_duckdb_log_message pg_conf_load_time
         pg_postmaster_start_time pg_timezone_names pragma_collations pragma_database_size pragma_metadata_info
         pragma_platform pragma_show pragma_storage_info pragma_table_info pragma_user_agent pragma_version session_user
-        txid_current user version which_secret"""
+        txid_current user version which_secret all_profiling_output col_description collations database_list
+        database_size extension_versions format_pg_type format_type functions map_to_pg_oid metadata_info
+        obj_description platform shobj_description show show_databases show_tables show_tables_expanded storage_info
+        table_info user_agent"""
     ),
     "shows statistics of whole tables": _names("stats"),
     "raises errors that quote values": _names("error"),
@@ -127,7 +130,12 @@ DENIED: dict[str, frozenset[str]] = {
     "waits": _names("sleep_ms pg_sleep"),
     "changes state": _names(
         """checkpoint currval disable_logging disable_profiling enable_logging enable_profiling force_checkpoint nextval
-        setseed truncate_duckdb_logs write_log"""
+        setseed truncate_duckdb_logs write_log add_parquet_key copy_database import_database
+        disable_checkpoint_on_shutdown disable_object_cache disable_optimizer disable_print_progress_bar
+        disable_profile disable_progress_bar disable_verification disable_verify_external disable_verify_fetch_row
+        disable_verify_parallelism disable_verify_serializer enable_checkpoint_on_shutdown enable_object_cache
+        enable_optimizer enable_print_progress_bar enable_profile enable_progress_bar enable_verification
+        verify_external verify_fetch_row verify_parallelism verify_serializer"""
     ),
     "makes test data or bounds nothing": _names("repeat_row test_all_types test_vector_types"),
     "is internal to DuckDB": _names(

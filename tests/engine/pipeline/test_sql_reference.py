@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.pipeline.functions import ALLOWED, DENIED, DENIED_PREFIXES, TABLE_FUNCTIONS
+from engine.pipeline.functions import ALLOWED, DENIED, DENIED_PREFIXES, TABLE_FUNCTIONS, refusal_reason
+from governance.tables import fold
 from tests.support.governed_lab import Lab, principal, rulebook
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "sql.md"
@@ -69,6 +70,12 @@ def test_the_page_lists_the_functions_of_the_code() -> None:
     assert len(_block("Accepted")) > 40
     assert len(_block("Refused")) > 30
     assert PAGE.read_text(encoding="utf-8").split("## Functions\n\n")[1] == _listed()
+
+
+def test_every_function_of_the_engine_stands_in_a_class(lab: Lab) -> None:
+    known = {str(row[0]) for row in lab.db.execute("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()}
+    assert len(known) > 900
+    assert not {name for name in known if refusal_reason(fold(name)) == "is not on the list"}
 
 
 if __name__ == "__main__":  # python -m tests.engine.pipeline.test_sql_reference: write the lists anew
