@@ -80,6 +80,8 @@ ENGINE_KINDS: dict[str, str] = {
     "undefined_schema": s.INVALID_SCHEMA_NAME,
     "invalid_pattern": s.INVALID_REGULAR_EXPRESSION,
     "null_value": s.NULL_VALUE_NOT_ALLOWED,
+    "undefined_column": s.UNDEFINED_COLUMN,
+    "syntax": s.SYNTAX_ERROR,
 }
 """What `EngineFailed.kind` (a class of DuckDB's errors, never its words) says more precisely."""
 

@@ -28,7 +28,7 @@ def sent(value: Value, name: str = "e") -> str:
     """
     if value.fields:
         parts = [sent(field(value, place), name) for place in range(len(value.fields))]
-        oids = ", ".join(str(kind) for _, kind, _ in value.fields)
+        oids = ", ".join(str(each.type) for each in value.fields)
         record = f"hd_send_record([{oids}], CAST([{', '.join(parts)}] AS BLOB[]))"
         return f"(CASE WHEN {value.sql} IS NOT NULL THEN {record} END)"
     element = t.element_of(value.type)

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from engine.catalog.emulation import fixed_texts
+from engine.catalog.emulation import descriptions, fixed_names, fixed_texts
 from engine.catalog.emulation.names import Names, NameUnknown, quote_identifier, split_name
 from engine.catalog.emulation.text_functions import REPEATED_CHARS_MAX
 from engine.executor import catalog_binary as binary
 from engine.executor import catalog_json as json
+from engine.executor import catalog_moments as moments
+from engine.executor import catalog_numbers as numbers
 from engine.executor import catalog_texts as texts
 
 Entry = tuple[str, Callable[..., Any], tuple[str, ...], str]
 
 SERIES_MAX = 1_000_000
 _ACL_TYPE = "STRUCT(f1 BIGINT, f2 BIGINT, f3 VARCHAR, f4 BOOLEAN)[]"
+_IDENTITY = "STRUCT(f1 VARCHAR, f2 VARCHAR, f3 VARCHAR, f4 VARCHAR)"
+_ADDRESS = "STRUCT(f1 VARCHAR, f2 VARCHAR[], f3 VARCHAR[])"
 _SLEEP_MAX_S = 3600.0
 _RUNNING = threading.local()
 
@@ -47,7 +51,7 @@ hd_rpad(x, n, f) AS CASE WHEN n > {REPEATED_CHARS_MAX} THEN error('HD22023') WHE
 hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || '''';
 hd_float_out(x) AS CASE WHEN ends_with(CAST(x AS VARCHAR), '.0') THEN left(CAST(x AS VARCHAR), -2)
     ELSE CAST(x AS VARCHAR) END;
-hd_numeric_out(x) AS CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
+hd_numeric_out(x) AS CASE WHEN typeof(x) <> 'DECIMAL(38,9)' THEN CAST(x AS VARCHAR) WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
     ELSE CAST(x AS VARCHAR) END;
 hd_bool_out(x) AS CASE WHEN x THEN 't' WHEN NOT x THEN 'f' END;
 hd_pg_substr(x, a, n) AS CASE WHEN n IS NULL THEN substr(x, greatest(a, 1))
@@ -58,6 +62,9 @@ hd_array_join(x, sep, missing) AS CASE WHEN x IS NULL THEN NULL ELSE coalesce(li
     list_filter(list_transform(CAST(x AS VARCHAR[]), lambda e: coalesce(e, missing)), lambda e: e IS NOT NULL),
     'string_agg', sep), '') END;
 hd_bounded_series(a, b, s := 1) AS CASE WHEN abs(CAST(b AS HUGEINT) - a) > {SERIES_MAX} THEN error('HD22023')
+    ELSE generate_series(a, b, s) END;
+hd_bounded_moments(a, b, s) AS CASE WHEN epoch_us(s) = 0 OR
+    abs((epoch_us(b) - epoch_us(a)) // epoch_us(s)) > {SERIES_MAX} THEN error('HD22023')
     ELSE generate_series(a, b, s) END;
 hd_setting_or_refuse(x, missing_ok) AS CASE WHEN x IS NULL AND NOT missing_ok THEN error('HD42704') ELSE x END;
 hd_refuse_set_config(name, v) AS CASE WHEN name IS NULL AND v IS NULL THEN NULL ELSE error('HD0A000') END
@@ -86,8 +93,8 @@ def _or_null(function: Callable[[str], int]) -> Callable[[str | None], int | Non
     return call
 
 
-def functions(names: Callable[[], Names]) -> Iterable[Entry]:
-    """(name, function, argument types, result type) of every function; `names()` is the image of the moment."""
+def functions(names: Callable[[], Names], told: Callable[[], descriptions.Descriptions]) -> Iterable[Entry]:
+    """(name, function, argument types, result type) of each; `names()` and `told()` are of the image of the moment."""
     text, number, many = "VARCHAR", "BIGINT", "VARCHAR[]"
     for kind, read, write in (
         ("regclass", lambda x: names().relation(x), lambda x: names().relation_text(x)),
@@ -95,13 +102,20 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
         ("regproc", lambda x: names().procedure(x), lambda x: names().procedure_text(x)),
         ("regnamespace", lambda x: names().namespace(x), lambda x: names().namespace_text(x)),
         ("regrole", lambda x: names().role(x), lambda x: names().role_text(x)),
-    ):
+        ("regprocedure", lambda x: fixed_names.procedure(x, names().type), fixed_names.procedure_text),
+        ("regoper", lambda x: fixed_names.operator(x, None), partial(fixed_names.operator_text, arguments=False)),
+        (
+            "regoperator", lambda x: fixed_names.operator(x, names().type),
+            partial(fixed_names.operator_text, arguments=True),
+        ),
+        ("regconfig", partial(fixed_names.named, "regconfig"), partial(fixed_names.name_text, "regconfig")),
+        ("regdictionary", partial(fixed_names.named, "regdictionary"), partial(fixed_names.name_text, "regdictionary")),
+        ("regcollation", partial(fixed_names.named, "regcollation"), partial(fixed_names.name_text, "regcollation")),
+    ):  # fmt: skip
         yield f"hd_{kind}_in", _strictly(read), (text,), number
         yield f"hd_{kind}_out", _strictly(write), (number,), text
         yield f"hd_to_{kind}", _or_null(read), (text,), number
     yield "hd_default_setting", _strictly(lambda x: names().default_setting(x)), (text,), text
-    yield "hd_regoper_out", _strictly(str), (number,), text
-    yield "hd_regoper_in", _strictly(_no_operator), (text,), number
     yield "hd_format_type", lambda oid, modifier: names().format_type(oid, modifier), (number, "INTEGER"), text
     yield "hd_pg_type_is_visible", lambda oid, schema: names().type_visible(oid, schema), (number, text), "BOOLEAN"
     yield "hd_pg_get_userbyid", lambda oid: names().user_by_id(oid), (number,), text
@@ -110,6 +124,14 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
         yield f"hd_pg_get_function_{name}", partial(fixed_texts.function_text, kind), (number,), text
     for kind in ("relation", "schema", "type"):
         yield f"hd_{kind}_known", _known(names, kind), (number,), "BOOLEAN"
+    address = (number, number, "INTEGER")
+    yield "hd_pg_describe_object", lambda c, o, p: told().describe(c, o, p), address, text
+    yield "hd_pg_identify_object", lambda c, o, p: told().identity(c, o, p), address, _IDENTITY
+    yield "hd_pg_identify_object_as_address", lambda c, o, p: told().address(c, o, p), address, _ADDRESS
+    yield "hd_index_is", descriptions.index_is, (number, text), "BOOLEAN"
+    yield "hd_index_column_is", descriptions.index_column_is, (number, "INTEGER", text), "BOOLEAN"
+    yield "hd_access_method_is", descriptions.access_method_is, (number, text), "BOOLEAN"
+    yield "hd_column_known", lambda oid, name: names().column_known(oid, name), (number, text), "BOOLEAN"
     yield "hd_description", fixed_texts.description, (number, text, "INTEGER"), text
     yield "hd_constraint", fixed_texts.constraint, (number, "BOOLEAN"), text
     yield "hd_index", fixed_texts.index, (number, "INTEGER", "BOOLEAN"), text
@@ -139,7 +161,18 @@ def functions(names: Callable[[], Names]) -> Iterable[Entry]:
     yield "hd_string_to_array", texts.string_to_array, (text, text, text), many
     yield "hd_acldefault", lambda kind, oid: texts.acl_default(kind, names().user_by_id(oid)), (text, number), many
     yield "hd_options", texts.options, (many,), "STRUCT(f1 VARCHAR, f2 VARCHAR)[]"
-    yield "hd_to_char", texts.to_char, ("TIMESTAMP", text, text), text
+    yield "hd_to_char", moments.to_char, ("TIMESTAMP", text, text), text
+    yield "hd_interval_to_char", moments.interval_to_char, ("INTERVAL", number, text), text
+    yield "hd_to_moment", moments.to_moment, (text, text), "TIMESTAMP"
+    yield "hd_number_to_char", numbers.to_char, (text, text), text
+    yield "hd_to_number", numbers.to_number, (text, text), text
+    yield "hd_json_contains", json.contains, (text, text), "BOOLEAN"
+    yield "hd_json_has_keys", json.has_keys, (text, many, "BOOLEAN"), "BOOLEAN"
+    yield "hd_json_concatenated", json.concatenated, (text, text), text
+    yield "hd_json_without", json.without, (text, many), text
+    yield "hd_json_without_place", json.without_place, (text, number), text
+    yield "hd_json_changed", json.changed, (text, many, text, text, "BOOLEAN"), text
+    yield "hd_json_made_of", json.made_of, (many, many), text
     yield "hd_format", lambda x, given: texts.format_text(x, given or [], quote_identifier), (text, many), text
     yield "hd_json_string", json.string, (text,), text
     yield "hd_json_number", json.number, (text,), text
@@ -175,9 +208,3 @@ def _known(names: Callable[[], Names], kind: str) -> Callable[[int | None], bool
 def _type_list(names: Names, kinds: list[int] | None) -> str | None:
     """`oidvectortypes`."""
     return None if kinds is None else ", ".join(names.format_type(kind, None) or "" for kind in kinds)
-
-
-def _no_operator(text: str) -> int:
-    if text.isdigit():
-        return int(text)
-    raise NameUnknown("42883")

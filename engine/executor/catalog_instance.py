@@ -18,6 +18,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling
 
 from engine.catalog.emulation import information_schema, types
+from engine.catalog.emulation.descriptions import Descriptions
 from engine.catalog.emulation.image import CatalogImage, build
 from engine.catalog.emulation.names import Names
 from engine.catalog.emulation.rows import Row, rows
@@ -50,11 +51,16 @@ _REFUSALS = {
     "42883": ("undefined_function", "The function does not exist."),
     "42725": ("ambiguous_function", "The function's name is not unique."),
     "42602": ("invalid_name", "Invalid name syntax."),
+    "42703": ("undefined_column", "The column does not exist."),
+    "42601": ("syntax", "The text is not of the form its place asks for."),
     "3F000": ("undefined_schema", "The schema does not exist."),
     "0A000": ("not_implemented", "The catalog query is not supported."),
     "2201B": ("invalid_pattern", "The regular expression is invalid, or not supported."),
     "22004": ("null_value", "An argument of the catalog query must not be NULL."),
     "22P02": ("conversion", "A literal is not a value of the type its place asks for."),
+    "22007": ("conversion", "A text is not a moment of its pattern."),
+    "22008": ("invalid_input", "A moment is out of range."),
+    "2202E": ("invalid_input", "The arrays do not fit together."),
     "22023": ("invalid_input", "An argument of the catalog query is out of bounds."),
 }
 """SQLSTATEs that catalog functions raise: `EngineFailed.kind` (empty: TableUnknown) and what the client is told."""
@@ -113,8 +119,10 @@ def _sent(name: str, column: CatalogColumn, *, binary: bool) -> tuple[str, str]:
         return f"hd_vector_out({name})", "VARCHAR"
     if element is not None and element in types.OID_LIKE:
         return f"CAST({name} AS INTEGER[])", "INTEGER[]"
-    if oid == types.NUMERIC:
-        return f"CAST({name} AS DECIMAL(38,0))" if column.modifier == 0 else name, column.duck
+    if oid == types.NUMERIC and column.modifier >= 4:
+        return f"CAST({name} AS DECIMAL(38,{(column.modifier - 4) & 0x7FF}))", column.duck
+    if oid == types.NUMERIC and not binary:
+        return f"hd_numeric_out({name})", "VARCHAR"
     return name, column.duck
 
 
@@ -150,6 +158,7 @@ class CatalogInstance:
     def __init__(self) -> None:
         self._image = build((), database="none", user="none")
         self._names = Names(self._image)
+        self._descriptions = Descriptions(self._image, self._names)
         self._lock = threading.Lock()
         self._filled: set[tuple[str, str]] = set()
         self._places: dict[str, frozenset[str]] = {}
@@ -157,7 +166,7 @@ class CatalogInstance:
         self.users = 0
         """Statements that run on it; kept by `CatalogInstances`."""
         self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
-        for name, function, arguments, result in functions(lambda: self._names):
+        for name, function, arguments, result in functions(lambda: self._names, lambda: self._descriptions):
             parameters: list[Any] = list(arguments)
             self._connection.create_function(
                 name,
@@ -186,6 +195,7 @@ class CatalogInstance:
             self._connection.execute(f"DROP TABLE {SCHEMA_PREFIX}{schema}.{identifier(name)}")
         self._filled.clear()
         self._image, self._names = image, Names(image)
+        self._descriptions = Descriptions(image, self._names)
 
     def fill(self, relations: Sequence[tuple[str, str]]) -> None:
         """See to it that these relations hold their rows."""

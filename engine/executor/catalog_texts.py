@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from datetime import datetime
 from typing import Any
 
 import re2
@@ -212,58 +211,6 @@ def format_text(text: str | None, arguments: list[str | None], quote: Any) -> st
             shown = quote(value) if kind == "I" else value or ""
         pieces.append(shown.ljust(int(width or 0)) if left else shown.rjust(int(width or 0)))
     return "".join([*pieces, text[at:]])
-
-
-_PATTERN = re.compile(
-    r'"([^"]*)"|HH24|HH12|HH|MI|SS|MS|US|YYYY|YY|Month|MONTH|month|Mon|MON|mon|MM|Day|DAY|day|Dy|DY|dy|DDD|DD|D|TZ|tz|OF|AM|PM|am|pm|Q|WW|IW|J|FM|.',
-    re.DOTALL,
-)
-_STRFTIME = {
-    "HH24": "%H", "HH12": "%I", "HH": "%I", "MI": "%M", "SS": "%S", "US": "%f", "YYYY": "%Y", "YY": "%y", "MM": "%m",
-    "DD": "%d", "DDD": "%j", "IW": "%V", "Mon": "%b", "Dy": "%a", "AM": "%p", "PM": "%p", "Month": "%B", "Day": "%A",
-}  # fmt: skip
-
-
-def to_char(moment: datetime | None, pattern: str | None, zone: str | None) -> str | None:
-    """`to_char` of a moment, for the patterns that clients use; names are English."""
-    if moment is None or pattern is None:
-        return None
-    pieces, filled = [], True
-    for match in _PATTERN.finditer(pattern):
-        word = match.group()
-        if match.group(1) is not None:
-            pieces.append(match.group(1))
-        elif word == "FM":
-            filled = False
-            continue
-        elif word in ("TZ", "tz"):
-            pieces.append((zone or "").upper() if word == "TZ" else (zone or "").lower())
-        elif word == "OF":
-            pieces.append("+00")
-        elif word == "MS":
-            pieces.append(f"{moment.microsecond // 1000:03d}")
-        elif word in ("D", "Q", "WW", "J"):
-            numbers = {"D": moment.isoweekday() % 7 + 1, "Q": (moment.month + 2) // 3}
-            numbers |= {"WW": (moment.timetuple().tm_yday + 6) // 7, "J": moment.toordinal() + 1721425}
-            pieces.append(f"{numbers[word]:02d}" if word == "WW" and filled else str(numbers[word]))
-        else:
-            pieces.append(_worded(moment, word, filled=filled))
-        filled = True
-    return "".join(pieces)
-
-
-def _worded(moment: datetime, word: str, *, filled: bool) -> str:
-    form = _STRFTIME.get(word) or _STRFTIME.get(word.capitalize())
-    if form is None:
-        return word
-    shown = moment.strftime(form)
-    if word.isupper() and word.capitalize() in _STRFTIME:
-        shown = shown.upper()
-    elif word.islower():
-        shown = shown.lower()
-    if word.capitalize() in ("Month", "Day"):
-        return shown.ljust(9) if filled else shown
-    return shown if filled else shown.lstrip("0") or "0"
 
 
 # ---------------------------------------------------------------- bytes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import FUNCTIONS, Builder, Handler, argument, plain_call, special, unknown_call
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import Value, cast, flat, printed, settle
+from engine.catalog.emulation.values import Value, array_over, cast, flat, printed, settle
 from governance.errors import StatementRefused
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _array_to_string(builder: Builder, node: Call, scope: Scope) -> Value:
     return Value(f"hd_array_join({shown}, {separator.sql}, {missing})", t.TEXT)
 
 
-@special("array_append", "array_prepend", "array_remove", "array_position", "array_cat")
+@special("array_append", "array_prepend", "array_remove", "array_position", "array_positions", "array_cat")
 def _array_change(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
     name = node.name[-1]
@@ -109,4 +109,42 @@ def _array_change(builder: Builder, node: Call, scope: Scope) -> Value:
     if name == "array_position":
         return Value(f"list_position({array.sql}, {item.sql})", t.INT4)
     each = builder.alias("e")
+    if name == "array_positions":
+        places = f"list_filter(generate_series(1, len({array.sql})), lambda {each}: "
+        return Value(f"{places}list_extract({array.sql}, {each}) IS NOT DISTINCT FROM {item.sql})", t.INT4_ARRAY)
     return Value(f"list_filter({array.sql}, lambda {each}: {each} IS DISTINCT FROM {item.sql})", array.type)
+
+
+@special("array_replace")
+def _array_replace(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if len(node.arguments) != 3:
+        raise unknown_call(node)
+    array = array_argument(builder, node, scope)
+    element = t.element_of(array.type) or t.TEXT
+    old, new = (argument(builder, a, scope, element).sql for a in node.arguments[1:])
+    each = builder.alias("e")
+    arms = f"CASE WHEN {each} IS NOT DISTINCT FROM {old} THEN {new} ELSE {each} END"
+    return Value(f"list_transform({array.sql}, lambda {each}: {arms})", array.type)
+
+
+@special("trim_array")
+def _trim_array(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if len(node.arguments) != 2:
+        raise unknown_call(node)
+    array, count = array_argument(builder, node, scope), argument(builder, node.arguments[1], scope, t.INT4)
+    return Value(f"list_slice({array.sql}, 1, len({array.sql}) - {count.sql})", array.type)
+
+
+@special("array_fill")
+def _array_fill(builder: Builder, node: Call, scope: Scope) -> Value:
+    """Of one dimension, counted from 1."""
+    plain_call(node)
+    if len(node.arguments) != 2:
+        raise unknown_call(node)
+    item = builder.typed(node.arguments[0], scope)
+    sizes = argument(builder, node.arguments[1], scope, t.INT4_ARRAY)
+    series = f"hd_bounded_series(1, list_extract({sizes.sql}, 1))"
+    refused = f"CASE WHEN len({sizes.sql}) > 1 THEN error('HD0A000') ELSE {series} END"
+    return array_over(item, f"list_transform({refused}, lambda {builder.alias('e')}: {item.sql})")

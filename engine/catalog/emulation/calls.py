@@ -93,6 +93,7 @@ class CallParser(TokenCursor):
         self.expect_mark("(")
         star = distinct = variadic = False
         arguments: list[Expr] = []
+        names: list[str] = []
         order: tuple[Sort, ...] = ()
         if self.accept_mark("*"):
             star = True
@@ -101,6 +102,7 @@ class CallParser(TokenCursor):
             self.accept_word("all")
             while True:
                 variadic = self.accept_word("variadic")
+                names.append(self._argument_name())
                 arguments.append(self.expression())
                 if variadic or not self.accept_mark(","):
                     break
@@ -119,7 +121,16 @@ class CallParser(TokenCursor):
             self.expect_mark(")")
         over = self._over() if self.accept_word("over") else None
         given = tuple(arguments)
-        return Call(name, given, star, distinct, order, condition, over, position, variadic, within)
+        told = tuple(names) if any(names) else ()
+        return Call(name, given, star, distinct, order, condition, over, position, variadic, told, within)
+
+    def _argument_name(self) -> str:
+        """The name in `name => value`, if the next argument has one."""
+        if self.peek().kind not in ("name", "quoted") or not self.is_mark("=>", 1):
+            return ""
+        name = self.identifier()
+        self._at += 1
+        return name
 
     # ------------------------------------------------------------ windows
 

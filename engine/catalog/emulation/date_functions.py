@@ -22,8 +22,7 @@ for _name in ("now", "transaction_timestamp", "statement_timestamp", "clock_time
     register(_name, (), t.TIMESTAMPTZ, "now()")
 register("current_date", (), t.DATE, "current_date")
 register("localtimestamp", (), t.TIMESTAMP, "CAST(now() AS TIMESTAMP)")
-register("localtime", (), t.TIME, "CAST(now() AS TIME)")
-register("to_timestamp", (t.FLOAT8,), t.TIMESTAMPTZ, "to_timestamp({0})")
+register("localtime", (), t.TIME, "CAST(CAST(now() AS TIMESTAMP) AS TIME)")
 
 
 def _moment(builder: Builder, node: Call, scope: Scope, place: int) -> Value:
@@ -85,14 +84,20 @@ def _age(builder: Builder, node: Call, scope: Scope) -> Value:
 
 @special("to_char")
 def _to_char(builder: Builder, node: Call, scope: Scope) -> Value:
-    """Of a moment only: numbers' patterns are not known here."""
+    """Of a moment, an interval or a number."""
     plain_call(node)
     if len(node.arguments) != 2:
         raise unknown_call(node)
-    moment = _moment(builder, node, scope, 0)
+    moment = settle(builder.translate(node.arguments[0], scope), t.TIMESTAMPTZ, builder.parameters)
+    pattern = argument(builder, node.arguments[1], scope, t.TEXT)
+    if moment.type in t.NUMBERS:
+        return Value(f"hd_number_to_char(CAST({moment.sql} AS VARCHAR), {pattern.sql})", t.TEXT)
+    if moment.type == t.INTERVAL:
+        months = f"(datepart('year', {moment.sql}) * 12 + datepart('month', {moment.sql}))"
+        rest = f"({moment.sql} - to_months(CAST({months} AS INTEGER)))"
+        return Value(f"hd_interval_to_char({rest}, {months}, {pattern.sql})", t.TEXT)
     if moment.type not in MOMENTS:
         raise unknown_call(node)
-    pattern = argument(builder, node.arguments[1], scope, t.TEXT)
     zone = "'UTC'" if moment.type == t.TIMESTAMPTZ else "''"
     return Value(f"hd_to_char(CAST({moment.sql} AS TIMESTAMP), {pattern.sql}, {zone})", t.TEXT)
 
@@ -118,6 +123,8 @@ def calculate(operator: str, left: Value, right: Value) -> Value:
     if operator == "-" and left.type in MOMENTS and right.type in MOMENTS:
         wide = t.duck(t.TIMESTAMPTZ if t.TIMESTAMPTZ in kinds else t.TIMESTAMP)
         return Value(f"(CAST({left.sql} AS {wide}) - CAST({right.sql} AS {wide}))", t.INTERVAL)
+    if operator == "*" and left.type == t.INTERVAL and right.type in t.INTEGERS:
+        return Value(f"({left.sql} * CAST({right.sql} AS BIGINT))", t.INTERVAL)
     if operator in "*/" and left.type == t.INTERVAL and right.type in t.NUMBERS:
         factor = cast(right, t.FLOAT8).sql if operator == "*" else f"(1.0 / {cast(right, t.FLOAT8).sql})"
         return Value(f"to_microseconds(CAST(epoch_us({left.sql}) * {factor} AS BIGINT))", t.INTERVAL)

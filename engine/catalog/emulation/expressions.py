@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from engine.catalog.emulation import (
     aggregates,
     array_functions,
+    calendar_functions,
     date_functions,
     json_functions,
+    jsonb_functions,
+    object_functions,
     privilege_functions,
     session_functions,
     set_functions,
@@ -23,7 +26,7 @@ from engine.catalog.emulation import (
 )
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.coercions import common_type
-from engine.catalog.emulation.functions import FUNCTIONS, UnknownCall
+from engine.catalog.emulation.functions import FUNCTIONS, NAMED, VARIADIC, UnknownCall
 from engine.catalog.emulation.operators import OperatorTranslator
 from engine.catalog.emulation.rows import function_names
 from engine.catalog.emulation.tree import (
@@ -64,6 +67,7 @@ from engine.catalog.emulation.values import (
     cast,
     composite,
     field,
+    like,
     named,
     settle,
 )
@@ -75,8 +79,11 @@ if TYPE_CHECKING:
 _ENTERED = (
     aggregates,
     array_functions,
+    calendar_functions,
     date_functions,
     json_functions,
+    jsonb_functions,
+    object_functions,
     privilege_functions,
     session_functions,
     set_functions,
@@ -216,7 +223,11 @@ class ExpressionTranslator(OperatorTranslator):
                 return Value(f"CAST({number} AS INTEGER)", t.INT4)
             if -(1 << 63) <= number < 1 << 63:
                 return Value(f"CAST({number} AS BIGINT)", t.INT8)
-        elif len(node.text) < 36 and "e" not in node.text.lower():
+            if abs(number) < 10**29:
+                return Value(f"CAST('{number}' AS {t.duck(t.NUMERIC)})", t.NUMERIC)
+        elif len(node.text) < 36 and "e" in node.text.lower() and abs(int(node.text.lower().partition("e")[2])) < 20:
+            return Value(f"CAST('{node.text}' AS {t.duck(t.NUMERIC)})", t.NUMERIC)
+        elif len(node.text) < 36:
             text = node.text
             return Value(text if not text.startswith("-") else f"({text})", t.NUMERIC)
         raise StatementRefused("A number in the catalog query is too large.")
@@ -249,7 +260,8 @@ class ExpressionTranslator(OperatorTranslator):
         if isinstance(node.value, ArrayList) and not node.value.items:
             return Value(f"CAST([] AS {t.duck(oid)})", oid, label="array", firm=True)
         value = self.translate(node.value, scope)
-        label = value.label if value.firm else t.types()[oid].name if oid in t.types() else "?column?"
+        told = t.types().get(t.element_of(oid) or oid if not t.is_vector(oid) else oid)
+        label = value.label if value.firm else told.name if told is not None else "?column?"
         settled = settle(value, oid, self.parameters)
         if oid in t.BITS and settled.type in t.INTEGERS and node.type.modifiers:
             done = Value(f"hd_to_bits({settled.sql}, {int(node.type.modifiers[0])})", oid)
@@ -294,7 +306,8 @@ class ExpressionTranslator(OperatorTranslator):
         arms = " ".join(f"WHEN {test} THEN {value.sql}" for test, value in zip(tests, values, strict=True))
         # PostgreSQL names the column after ELSE when that has a name of its own.
         label = default.label if default.firm else "case"
-        return Value(f"(CASE {arms} ELSE {otherwise.sql} END)", otherwise.type, label=label, firm=default.firm)
+        made = like([otherwise, *values], f"(CASE {arms} ELSE {otherwise.sql} END)")
+        return replace(made, label=label, firm=default.firm)
 
     def _array(self, node: ArrayList | ArrayQuery, scope: Scope) -> Value:
         if isinstance(node, ArrayQuery):
@@ -362,7 +375,7 @@ class ExpressionTranslator(OperatorTranslator):
                 f"column notation .{named(node.name)[1:-1]} applied to type {value.type_name}, "
                 "which is not a composite type",
             )
-        places = [i for i, (name, _, _) in enumerate(value.fields) if name == node.name]
+        places = [i for i, (name, *_) in enumerate(value.fields) if name == node.name]
         if not places:
             raise CatalogRefused("42703", f"column {named(node.name)} not found in data type {value.type_name}")
         return field(value, places[0])
@@ -407,6 +420,8 @@ class ExpressionTranslator(OperatorTranslator):
                 raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
             raise self._no_function(node, scope)
         try:
+            if (node.variadic and name[-1] not in VARIADIC) or (node.names and name[-1] not in NAMED):
+                raise self._no_function(node, scope)
             value = function(self, node, scope)
         except UnknownCall:
             raise self._no_function(node, scope) from None

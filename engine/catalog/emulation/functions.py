@@ -78,6 +78,17 @@ class Builder:
         return f"$s_{name}"
 
 
+VARIADIC = frozenset(
+    (
+        "concat", "concat_ws", "format", "json_extract_path", "json_extract_path_text", "jsonb_extract_path",
+        "jsonb_extract_path_text", "num_nulls", "num_nonnulls",
+    )
+)  # fmt: skip
+"""Functions that take their last arguments as one array too."""
+
+NAMED = frozenset(("make_interval",))
+"""Functions whose arguments may be given by name."""
+
 Handler = Callable[[Builder, Call, "Scope"], Value]
 FUNCTIONS: dict[str, Handler] = {}
 

@@ -12,7 +12,7 @@ from engine.catalog.emulation.aggregates import aggregate
 from engine.catalog.emulation.functions import Builder, argument, plain_call, special, unknown_call
 from engine.catalog.emulation.set_functions import Items, SetOfRows, sets, struct_type
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import CatalogRefused, Value, as_text, cast, field, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Field, Value, as_text, cast, field, quoted, settle
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -28,7 +28,7 @@ def json_text(value: Value, item: str = "e") -> str:
     elif value.fields:
         pairs = [
             f"{quoted(_key(name) + ':')} || {json_text(field(value, place), item + 'f')}"
-            for place, (name, _, _) in enumerate(value.fields)
+            for place, (name, *_) in enumerate(value.fields)
         ]
         text = f"(CASE WHEN {value.sql} IS NULL THEN NULL ELSE '{{' || " + " || ',' || ".join(pairs) + " || '}' END)"
     elif t.element_of(value.type) is not None:
@@ -159,7 +159,7 @@ def _parts(builder: Builder, node: Call, scope: Scope) -> Items:
     if name.endswith("_keys"):
         return Items(f"hd_json_keys({given.sql})", kind, name)
     pairs = f"CAST(hd_json_pairs({given.sql}, {shown}) AS {struct_type(t.TEXT, t.TEXT)}[])"
-    return Items(pairs, t.RECORD, name, (("key", t.TEXT, -1), ("value", kind, -1)))
+    return Items(pairs, t.RECORD, name, (Field("key", t.TEXT), Field("value", kind)))
 
 
 def records_of(builder: Builder, node: Call, scope: Scope, fields: list[tuple[str, int]]) -> SetOfRows:

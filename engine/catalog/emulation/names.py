@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cache, cached_property
 
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.image import DEFAULT_SCHEMA, CatalogImage, RelationFact
 from engine.catalog.emulation.lexer import fold_name
-from engine.catalog.emulation.words import RESERVED
+from engine.catalog.emulation.rows import static
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 _DISPLAY = {
@@ -30,9 +30,15 @@ class NameUnknown(Exception):
         self.sqlstate = sqlstate
 
 
+@cache
+def _keywords() -> frozenset[str]:
+    """Words that PostgreSQL quotes when they are names: all of its own but the unreserved."""
+    return frozenset(row["word"] for row in static("keywords") if row["catcode"] != "U")
+
+
 def quote_identifier(name: str) -> str:
     """`name`, quoted if PostgreSQL would quote it."""
-    if _PLAIN.match(name) and name not in RESERVED:
+    if _PLAIN.match(name) and name not in _keywords():
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -336,6 +342,33 @@ class Names:
         """`pg_get_viewdef`."""
         found = next((r.definition for r in self._image.relations if r.oid == oid and r.kind == "v"), "")
         return f" {found.strip().rstrip(';')};" if found else None
+
+    def relation_name(self, oid: int) -> tuple[str, str] | None:
+        """(schema, name) of a relation."""
+        return self._relation_names.get(oid)
+
+    def schema_name(self, oid: int) -> str | None:
+        """A schema's name."""
+        return next((name for name, number in self._schemas.items() if number == oid), None)
+
+    @cached_property
+    def _own_columns(self) -> dict[int, tuple[str, ...]]:
+        return {r.oid: tuple(c.name for c in r.columns) for r in self._image.relations}
+
+    def column_name(self, oid: int, place: int) -> str | None:
+        """The name of a relation's column, counted from 1."""
+        if oid in self._own_columns:
+            held = self._own_columns[oid]
+            return held[place - 1] if 0 < place <= len(held) else None
+        wanted = (str(oid), place)
+        found = (r["attname"] for r in self._rows.static("pg_attribute") if (r["attrelid"], int(r["attnum"])) == wanted)
+        return next(found, None)
+
+    def column_known(self, oid: int | None, name: str | None) -> bool:
+        """Whether a relation has a column of that name."""
+        if oid in self._own_columns:
+            return name in self._own_columns[oid]
+        return any(r["attrelid"] == str(oid) and r["attname"] == name for r in self._rows.static("pg_attribute"))
 
     def known(self, kind: str, oid: int | None) -> bool:
         """Whether an object of that number is there: `relation`, `schema` or `type`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.catalog.emulation import date_functions
+from engine.catalog.emulation import date_functions, jsonb_functions
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.coercions import comparable
 from engine.catalog.emulation.functions import Builder
@@ -91,6 +91,8 @@ class OperatorTranslator(Builder):
         left_value, right_value = self.translate(node.left, scope), self.translate(node.right, scope)
         if node.operator in ("->", "->>", "#>", "#>>") and left_value.type in (t.JSON, t.JSONB):
             return self.json_part(node.operator, left_value, right_value)
+        if jsonb_functions.applies(node.operator, left_value, right_value):
+            return jsonb_functions.operate(self, node.operator, left_value, right_value)
         if node.operator == "||":
             return self._concatenate(left_value, right_value)
         if node.operator in _ARITHMETIC:

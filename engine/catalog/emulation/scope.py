@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.tree import Window
-from engine.catalog.emulation.values import CatalogRefused, Value, composite, identifier, named
+from engine.catalog.emulation.values import CatalogRefused, Field, Value, composite, identifier, named
 from governance.errors import ColumnUnknown
 
 SYSTEM_COLUMNS = {"ctid": t.TID, "tableoid": t.OID, "xmin": t.XID, "xmax": t.XID, "cmin": t.CID, "cmax": t.CID}
@@ -20,8 +20,8 @@ class SourceColumn:
     sql: str
     type: int
     modifier: int = -1
-    fields: tuple[tuple[str, int, int], ...] = ()
-    items: tuple[tuple[str, int, int], ...] = ()
+    fields: tuple[Field, ...] = ()
+    items: tuple[Field, ...] = ()
     depth: int = 0
     """`fields`, `items` and `depth` as `Value` has them."""
 

@@ -10,12 +10,12 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.array_functions import array_argument, dimensions
 from engine.catalog.emulation.functions import ANY, FUNCTIONS, Builder, argument, plain_call, unknown_call
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import CatalogRefused, Value, flat, settle
+from engine.catalog.emulation.values import CatalogRefused, Field, Value, cast, flat, settle
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
 
-Fields = tuple[tuple[str, int, int], ...]
+Fields = tuple[Field, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def rows_of(builder: Builder, node: Call, scope: Scope) -> SetOfRows:
 
 
 def _columns(fields: Fields) -> tuple[tuple[str, str, int], ...]:
-    return tuple((n, f"struct_extract({{item}}, 'f{i}')", k) for i, (n, k, _) in enumerate(fields, 1))
+    return tuple((n, f"struct_extract({{item}}, 'f{i}')", k) for i, (n, k, *_) in enumerate(fields, 1))
 
 
 def struct_type(*kinds: int) -> str:
@@ -114,7 +114,7 @@ def _unnest(builder: Builder, node: Call, scope: Scope) -> Items:
     if len(arrays) == 1:
         return Items(arrays[0].sql, kinds[0], "unnest", arrays[0].items)
     zipped = f"CAST(list_zip({', '.join(a.sql for a in arrays)}) AS {struct_type(*kinds)}[])"
-    return Items(zipped, t.RECORD, "unnest", tuple(("unnest", kind, -1) for kind in kinds))
+    return Items(zipped, t.RECORD, "unnest", tuple(Field("unnest", kind) for kind in kinds))
 
 
 @sets("generate_series")
@@ -122,10 +122,22 @@ def _generate_series(builder: Builder, node: Call, scope: Scope) -> Items:
     plain_call(node)
     if not 2 <= len(node.arguments) <= 3:
         raise unknown_call(node)
+    first = builder.translate(node.arguments[0], scope)
+    if len(node.arguments) == 3 and first.type in (t.DATE, t.TIMESTAMP, t.TIMESTAMPTZ):
+        return _moments(builder, node, scope, t.TIMESTAMPTZ if first.type == t.DATE else first.type)
     bounds = builder.unify([builder.translate(a, scope) for a in node.arguments], t.INT4)
     if bounds[0].type not in t.INTEGERS:
         raise CatalogRefused("0A000", "generate_series takes whole numbers in catalog queries.")
     return Items(f"hd_bounded_series({', '.join(b.sql for b in bounds)})", bounds[0].type, "generate_series")
+
+
+def _moments(builder: Builder, node: Call, scope: Scope, kind: int) -> Items:
+    """A series of moments, an interval apart."""
+    start, stop = (
+        cast(settle(builder.translate(a, scope), kind, builder.parameters), kind) for a in node.arguments[:2]
+    )
+    step = argument(builder, node.arguments[2], scope, t.INTERVAL)
+    return Items(f"hd_bounded_moments({start.sql}, {stop.sql}, {step.sql})", kind, "generate_series")
 
 
 @sets("generate_subscripts")
@@ -155,7 +167,7 @@ def _expand_array(builder: Builder, node: Call, scope: Scope) -> Items:
         f"CAST({pairs} AS {struct_type(kind, t.INT4)}[])",
         t.RECORD,
         "_pg_expandarray",
-        (("x", kind, -1), ("n", t.INT4, -1)),
+        (Field("x", kind), Field("n", t.INT4)),
     )
 
 
@@ -200,7 +212,7 @@ def _fixed(name: str, count: int, items: str, *fields: tuple[str, int]) -> None:
         if len(node.arguments) != count:
             raise unknown_call(node)
         texts = [argument(builder, a, scope, ANY).sql for a in node.arguments]
-        return Items(items.format(*texts), t.RECORD, name, tuple((n, kind, -1) for n, kind in fields))
+        return Items(items.format(*texts), t.RECORD, name, tuple(Field(n, kind) for n, kind in fields))
 
     sets(name)(function)
 

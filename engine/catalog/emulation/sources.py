@@ -133,6 +133,8 @@ class SourceTranslator(ExpressionTranslator):
         if len(call.name) == 2 and call.name[0] not in ("pg_catalog", "information_schema"):
             raise StatementRefused("A function in the catalog query is not available.")
         lateral = Scope(parent=scope)
+        if item.beside:
+            return self._beside(item, lateral, scope)
         if item.types:
             kinds = [self.resolve_type(name) for name in item.types]
             found = json_functions.records_of(self, call, lateral, list(zip(item.columns, kinds, strict=True)))
@@ -152,6 +154,26 @@ class SourceTranslator(ExpressionTranslator):
         columns = [SourceColumn(n, f"{internal}.c{i}", k) for i, (n, k) in enumerate(names, 1)]
         scope.sources.append(Source(alias, self._renamed(columns, item.columns), scalar=scalar))
         return f"LATERAL (SELECT {', '.join(texts)} FROM (SELECT {lists}) AS {inner}) AS {internal}"
+
+    def _beside(self, item: FunctionRef, lateral: Scope, scope: Scope) -> str:
+        """`ROWS FROM (f(...), g(...))`: their rows side by side, NULL where one has fewer."""
+        internal, inner = self.alias("t"), self.alias("u")
+        lists, texts, names = [], [], []
+        found = [rows_of(self, call, lateral) for call in (item.call, *item.beside)]
+        for place, each in enumerate(found, 1):
+            lists.append(f"unnest({each.items}) AS i{place}")
+            for name, text, kind in each.columns:
+                texts.append(f"{text.replace('{item}', f'{inner}.i{place}')} AS c{len(texts) + 1}")
+                names.append((name, kind))
+        if item.ordinality:
+            longest = f"greatest({', '.join(f'len({each.items})' for each in found)})"
+            lists.append(f"unnest(generate_series(1, {longest})) AS o")
+            texts.append(f"CAST({inner}.o AS BIGINT) AS c{len(texts) + 1}")
+            names.append(("ordinality", t.INT8))
+        columns = [SourceColumn(n, f"{internal}.c{i}", k) for i, (n, k) in enumerate(names, 1)]
+        alias = item.alias or item.call.name[-1]
+        scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
+        return f"LATERAL (SELECT {', '.join(texts)} FROM (SELECT {', '.join(lists)}) AS {inner}) AS {internal}"
 
     def _derived(self, item: QueryRef, scope: Scope) -> str:
         internal = self.alias("t")

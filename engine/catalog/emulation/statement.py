@@ -13,7 +13,7 @@ from engine.catalog.emulation.queries import QueryTranslator
 from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
 from engine.catalog.emulation.rows import database_oid, role_oid
 from engine.catalog.emulation.tree import Column, Query, Select
-from engine.catalog.emulation.values import CatalogRefused, Parameters
+from engine.catalog.emulation.values import CatalogRefused, Field, Parameters
 from governance.errors import TextRefused
 
 
@@ -26,8 +26,8 @@ class CatalogColumn:
     size: int
     modifier: int
     duck: str
-    fields: tuple[tuple[str, int, int], ...] = ()
-    items: tuple[tuple[str, int, int], ...] = ()
+    fields: tuple[Field, ...] = ()
+    items: tuple[Field, ...] = ()
     depth: int = 0
     """`fields`, `items` and `depth` as `Value` has them."""
 
@@ -42,8 +42,11 @@ class CatalogColumn:
         return cls(name, oid, size, modifier, duck, _fields(fields), _fields(items), depth)
 
 
-def _fields(document: list[Any]) -> tuple[tuple[str, int, int], ...]:
-    return tuple((name, kind, modifier) for name, kind, modifier in document)
+def _fields(document: list[Any]) -> tuple[Field, ...]:
+    return tuple(
+        Field(name, kind, modifier, _fields(fields), _fields(items), depth)
+        for name, kind, modifier, fields, items, depth in document
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,16 @@ def _texts() -> None:
         register(name, (t.FLOAT8,), t.FLOAT8, name + "({0})")
     for name in ("power", "pow", "atan2"):
         register(name, (t.FLOAT8, t.FLOAT8), t.FLOAT8, name + "({0}, {1})")
+    for name in ("degrees", "radians", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh"):
+        register(name, (t.FLOAT8,), t.FLOAT8, name + "({0})")
+    for name in ("gcd", "lcm"):
+        register(name, (int8, int8), int8, f"CAST({name}({{0}}, {{1}}) AS BIGINT)")
+    register("bit_length", (text,), int4, "CAST(strlen({0}) * 8 AS INTEGER)")
+    register("convert_to", (text, t.NAME), t.BYTEA, "(CASE WHEN {1} IS NOT NULL THEN encode({0}) END)")
+    register("sha256", (t.BYTEA,), t.BYTEA, "unhex(sha256({0}))")
+    register("to_number", (text, text), t.NUMERIC, f"CAST(hd_to_number({{0}}, {{1}}) AS {t.duck(t.NUMERIC)})")
+    found = "instr({0}, hd_regexp_substring({0}, '(' || {1} || ')'))"
+    register("regexp_instr", (text, text), int4, f"CAST(coalesce({found}, 0) AS INTEGER)")
     for name, call in (("log", "log10"), ("log10", "log10"), ("cbrt", "cbrt")):
         register(name, (t.FLOAT8,), t.FLOAT8, call + "({0})")
     register("pi", (), t.FLOAT8, "pi()")
@@ -66,7 +76,7 @@ def _texts() -> None:
     register("convert_from", (t.BYTEA, t.NAME), text, "hd_encode({0}, 'escape')")
     register("pg_size_bytes", (text,), int8, "hd_size_bytes({0})")
     register("regexp_count", (text, text), int4, "CAST(len(hd_regexp_matches({0}, {1}, 'g')) AS INTEGER)")
-    register("regexp_like", (text, text), t.BOOL, "regexp_matches({0}, {1})")
+    register("regexp_like", (text, text, text), t.BOOL, "regexp_matches({0}, {1}, {2})", least=2, fills=("''",))
     register("regexp_substr", (text, text), text, "hd_regexp_substring({0}, '(' || {1} || ')')")
 
 

@@ -119,6 +119,8 @@ class Call(Expr):
     position: int = 0
     variadic: bool = False
     """Whether the last argument is an array of the arguments that follow."""
+    names: tuple[str, ...] = ()
+    """Of arguments given by name (`f(a => 1)`), empty for those given by place."""
     within: tuple[Sort, ...] = ()
     """Of `WITHIN GROUP (ORDER BY ...)`."""
 

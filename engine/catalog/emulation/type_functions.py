@@ -43,7 +43,7 @@ def _true_type(builder: Builder, node: Call, scope: Scope) -> Value:
     own, base = ("atttypid", "typbasetype") if node.name[-1] == "_pg_truetypid" else ("atttypmod", "typtypmod")
 
     def read(row: Value, name: str) -> Value:
-        places = [place for place, (label, _, _) in enumerate(row.fields) if label == name]
+        places = [place for place, (label, *_) in enumerate(row.fields) if label == name]
         if not places:
             raise unknown_call(node)
         return field(row, places[0])

@@ -27,17 +27,22 @@ RECORD, UUID, JSONB, REGNAMESPACE, REGROLE, TEXT_ARRAY, NAME_ARRAY, OID_ARRAY = 
 )
 BOOL_ARRAY, INT2_ARRAY, INT4_ARRAY, INT8_ARRAY = 1000, 1005, 1007, 1016
 VOID, RECORD_ARRAY = 2278, 2287
+REGCONFIG, REGDICTIONARY, REGCOLLATION = 3734, 3769, 4191
+XID8, PG_SNAPSHOT, TXID_SNAPSHOT = 5069, 5038, 2970
 REFCURSOR, INET, CIDR, ACLITEM, ACLITEM_ARRAY, PG_LSN = 1790, 869, 650, 1033, 1034, 3220
 
 REG_TYPES: Mapping[int, str] = {
     REGPROC: "regproc",
-    REGPROCEDURE: "regproc",
+    REGPROCEDURE: "regprocedure",
     REGOPER: "regoper",
-    REGOPERATOR: "regoper",
+    REGOPERATOR: "regoperator",
     REGCLASS: "regclass",
     REGTYPE: "regtype",
     REGNAMESPACE: "regnamespace",
     REGROLE: "regrole",
+    REGCONFIG: "regconfig",
+    REGDICTIONARY: "regdictionary",
+    REGCOLLATION: "regcollation",
 }
 BITS = frozenset({1560, 1562})
 OID_LIKE = frozenset({OID, XID, CID, *REG_TYPES})
@@ -205,6 +210,12 @@ def element_of(oid: int) -> int | None:
     if kind is None or not kind.element or (kind.category != "A" and oid != RECORD_ARRAY):
         return None
     return kind.element
+
+
+def is_composite(oid: int) -> bool:
+    """Whether its values have fields: rows of relations, and records."""
+    kind = types().get(oid)
+    return oid == RECORD or (kind is not None and kind.kind == "c")
 
 
 def is_vector(oid: int) -> bool:

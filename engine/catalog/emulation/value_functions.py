@@ -14,7 +14,7 @@ from engine.catalog.emulation.functions import (
     unknown_call,
 )
 from engine.catalog.emulation.tree import Call
-from engine.catalog.emulation.values import Value, cast
+from engine.catalog.emulation.values import Value, cast, flat, like, printed, settle
 
 if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
@@ -26,7 +26,7 @@ def _coalesce(builder: Builder, node: Call, scope: Scope) -> Value:
     if not node.arguments:
         raise unknown_call(node)
     values = builder.unify([builder.translate(a, scope) for a in node.arguments])
-    return Value(f"{node.name[-1]}({', '.join(v.sql for v in values)})", values[0].type)
+    return like(values, f"{node.name[-1]}({', '.join(v.sql for v in values)})")
 
 
 @special("nullif")
@@ -42,8 +42,23 @@ def _nullif(builder: Builder, node: Call, scope: Scope) -> Value:
 @special("concat")
 def _concat(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
+    if node.variadic:
+        return Value(f"coalesce(list_aggregate({_spread(builder, node, scope)}, 'string_agg', ''), '')", t.TEXT)
     texts = [cast(builder.typed(a, scope), t.TEXT).sql for a in node.arguments]
     return Value(f"concat({', '.join(texts)})" if texts else "''", t.TEXT)
+
+
+def _spread(builder: Builder, node: Call, scope: Scope) -> str:
+    """The arguments but the first as a DuckDB list of texts; the last may be an array of them."""
+    first = 0 if node.name[-1] == "concat" else 1
+    given = node.arguments[first:-1] if node.variadic else node.arguments[first:]
+    plain = f"CAST([{', '.join(cast(builder.typed(a, scope), t.TEXT).sql for a in given)}] AS VARCHAR[])"
+    if not node.variadic:
+        return plain
+    array = flat(settle(builder.translate(node.arguments[-1], scope), t.TEXT_ARRAY, builder.parameters))
+    if t.element_of(array.type) is None:
+        raise unknown_call(node)
+    return f"list_concat({plain}, list_transform({array.sql}, lambda e: {printed(array.element('e'))}))"
 
 
 @special("concat_ws")
@@ -51,8 +66,8 @@ def _concat_ws(builder: Builder, node: Call, scope: Scope) -> Value:
     plain_call(node)
     if len(node.arguments) < 2:
         raise unknown_call(node)
-    texts = [cast(builder.typed(a, scope), t.TEXT).sql for a in node.arguments]
-    return Value(f"concat_ws({', '.join(texts)})", t.TEXT)
+    separator = argument(builder, node.arguments[0], scope, t.TEXT)
+    return Value(f"hd_array_join({_spread(builder, node, scope)}, {separator.sql}, CAST(NULL AS VARCHAR))", t.TEXT)
 
 
 @special("format")
@@ -61,8 +76,20 @@ def _format(builder: Builder, node: Call, scope: Scope) -> Value:
     if not node.arguments:
         raise unknown_call(node)
     text = argument(builder, node.arguments[0], scope, t.TEXT)
-    given = [cast(builder.typed(a, scope), t.TEXT).sql for a in node.arguments[1:]]
-    return Value(f"hd_format({text.sql}, CAST([{', '.join(given)}] AS VARCHAR[]))", t.TEXT)
+    return Value(f"hd_format({text.sql}, {_spread(builder, node, scope)})", t.TEXT)
+
+
+@special("num_nulls", "num_nonnulls")
+def _num_nulls(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if not node.arguments:
+        raise unknown_call(node)
+    test = "IS NULL" if node.name[-1] == "num_nulls" else "IS NOT NULL"
+    if node.variadic:
+        array = settle(builder.translate(node.arguments[-1], scope), t.TEXT_ARRAY, builder.parameters)
+        return Value(f"CAST(len(list_filter({array.sql}, lambda e: e {test})) AS INTEGER)", t.INT4)
+    counted = (f"CAST({builder.typed(a, scope).sql} {test} AS INTEGER)" for a in node.arguments)
+    return Value(f"({' + '.join(counted)})", t.INT4)
 
 
 @special("substring")
@@ -78,6 +105,17 @@ def _substring(builder: Builder, node: Call, scope: Scope) -> Value:
         return Value(f"hd_regexp_substring({text.sql}, {pattern.sql})", t.TEXT)
     places = [argument(builder, a, scope, t.INT4).sql for a in node.arguments[1:]]
     return Value(f"hd_pg_substr({text.sql}, {', '.join([*places, 'CAST(NULL AS INTEGER)'][:2])})", t.TEXT)
+
+
+@special("overlay")
+def _overlay(builder: Builder, node: Call, scope: Scope) -> Value:
+    plain_call(node)
+    if not 3 <= len(node.arguments) <= 4:
+        raise unknown_call(node)
+    text, new = (argument(builder, a, scope, t.TEXT).sql for a in node.arguments[:2])
+    start = argument(builder, node.arguments[2], scope, t.INT4).sql
+    length = argument(builder, node.arguments[3], scope, t.INT4).sql if len(node.arguments) > 3 else f"length({new})"
+    return Value(f"(left({text}, {start} - 1) || {new} || substr({text}, {start} + {length}))", t.TEXT)
 
 
 @special("pg_typeof")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.names import format_type
@@ -29,6 +30,17 @@ class CatalogRefused(Refusal):
         self.sqlstate = sqlstate
 
 
+class Field(NamedTuple):
+    """A field of a composite; `fields`, `items` and `depth` as `Value` has them."""
+
+    name: str
+    type: int
+    modifier: int = -1
+    fields: tuple[Any, ...] = ()
+    items: tuple[Any, ...] = ()
+    depth: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """DuckDB text with its PostgreSQL type.
@@ -46,9 +58,9 @@ class Value:
     firm: bool = False
     returns_set: bool = False
     modifier: int = -1
-    fields: tuple[tuple[str, int, int], ...] = ()
-    """Of a composite: (name, type id, modifier) of each field; the DuckDB value is a STRUCT of f1, f2, ..."""
-    items: tuple[tuple[str, int, int], ...] = ()
+    fields: tuple[Field, ...] = ()
+    """Of a composite; the DuckDB value is a STRUCT of f1, f2, ..."""
+    items: tuple[Field, ...] = ()
     """Of an array of composites: the fields of each."""
     depth: int = 0
     """How many dimensions an array has beyond the first; the DuckDB value is a list of lists."""
@@ -226,6 +238,10 @@ def constant(text: str, oid: int) -> str:
             raise _refuse(oid)
         return "TRUE" if folded in _TRUE else "FALSE"
     element = t.element_of(oid)
+    if element is not None and t.is_composite(element):
+        if text.strip() != "{}":
+            raise StatementRefused("Composites are not read from texts in catalog queries.")
+        return "[]"
     if element is not None:
         depth = 0 if t.is_vector(oid) else array_depth(text)
         if depth > DEPTH_MAX:
@@ -253,7 +269,8 @@ def constant(text: str, oid: int) -> str:
 def settle(value: Value, oid: int, parameters: Parameters) -> Value:
     """`value` with its type told by its place, if it was untyped; otherwise as it is."""
     if value.null:
-        return replace(value, sql=f"CAST(NULL AS {t.duck(oid)})", type=oid, null=False)
+        text = "NULL" if t.is_composite(t.element_of(oid) or oid) else f"CAST(NULL AS {t.duck(oid)})"
+        return replace(value, sql=text, type=oid, null=False)
     if value.literal is not None:
         depth = array_depth(value.literal) if t.element_of(oid) is not None and not t.is_vector(oid) else 0
         return replace(value, sql=constant(value.literal, oid), type=oid, literal=None, depth=depth)
@@ -270,6 +287,12 @@ def array_over(item: Value, sql: str) -> Value:
     return Value(sql, t.array_of(item.type), items=item.fields)
 
 
+def like(values: list[Value], sql: str) -> Value:
+    """A value `sql` that is one of `values`, which are of one type: with the fields and dimensions they have."""
+    shape = next((v for v in values if v.fields or v.items or v.depth), values[0])
+    return Value(sql, values[0].type, fields=shape.fields, items=shape.items, depth=shape.depth)
+
+
 def flat(value: Value) -> Value:
     """An array's items in one dimension."""
     text = value.sql
@@ -280,15 +303,18 @@ def flat(value: Value) -> Value:
 
 def field(value: Value, place: int) -> Value:
     """The field of a composite at a 0-based place."""
-    name, kind, modifier = value.fields[place]
+    held = value.fields[place]
     text = f"struct_extract({value.sql}, 'f{place + 1}')"
-    return Value(text, kind, label=name, firm=True, returns_set=value.returns_set, modifier=modifier)
+    return Value(
+        text, held.type, label=held.name, firm=True, returns_set=value.returns_set, modifier=held.modifier,
+        fields=held.fields, items=held.items, depth=held.depth,
+    )  # fmt: skip
 
 
 def composite(fields: list[Value], oid: int = t.RECORD) -> Value:
     """A composite of typed values, whose labels name its fields."""
     packed = ", ".join(f"f{i} := {f.sql}" for i, f in enumerate(fields, 1))
-    told = tuple((f.label, f.type, f.modifier) for f in fields)
+    told = tuple(Field(f.label, f.type, f.modifier, f.fields, f.items, f.depth) for f in fields)
     return Value(f"struct_pack({packed})" if fields else "CAST(NULL AS VARCHAR)", oid, fields=told)
 
 
