@@ -11,11 +11,12 @@ from engine import refusals
 from engine.authenticate import AGENT_FRAMEWORK, AGENT_ID, Identity
 from engine.refusals import Report, SessionRefused
 from engine.session_channel import Channel, ClientGone, IdleTooLong
+from engine.session_parameters import DIALECT, PARAMETERS, fold
 from engine.session_plans import Plans
 from engine.session_ports import Desk
 from engine.session_queries import Queries
 from engine.session_run import new_id, stamp
-from engine.session_settings import DIALECT, PARAMETERS, SessionSettings, fold
+from engine.session_settings import SessionSettings
 from engine.session_state import SessionEnded, SessionState
 from engine.wire import backend, frontend
 from engine.wire import sqlstate as s
@@ -126,8 +127,7 @@ class Session:
         assert self.state is not None  # noqa: S101 - `greet` came first
         channel = self.channel
         channel.send(backend.AUTHENTICATION_OK)
-        for name, value in self.state.settings.reports().items():
-            channel.send(backend.parameter_status(name, value))
+        self.state.report(self.state.settings.reports())
         channel.send(backend.backend_key_data(self.process_id, self.secret))
         channel.send(backend.READY["I"])
         self._event("login", "")
@@ -166,7 +166,7 @@ class Session:
             pass
         finally:
             self.channel.on_gone = None
-            await state.close_portals(held=True)
+            await state.close_portals()
             self._event("logout", "")
 
     async def _loop(self, state: SessionState, queries: Queries) -> None:
@@ -242,7 +242,7 @@ class Session:
                 await queries.close(message)
             case frontend.Sync():
                 if state.transaction == "I":
-                    await state.close_portals()
+                    await state.end_portals(commit=True)
                 state.ready()
             case frontend.Flush():
                 await self.channel.flush()

@@ -20,8 +20,8 @@ from engine.catalog.view import PrincipalCatalog
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.leave import Gate
+from engine.session_parameters import SERVER_VERSION
 from engine.session_ports import CatalogSession, Execution, Executor, Pipeline
-from engine.session_settings import SERVER_VERSION
 from engine.session_sight import Sight, sight
 from governance.audit_record import PolicyVerdict
 from governance.errors import Refusal

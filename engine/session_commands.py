@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from engine.encoder.zones import zone_of
 from engine.refusals import SessionRefused
 from engine.session_command_types import (
     FIRST_WORDS,
@@ -26,6 +27,7 @@ from engine.session_command_types import (
     Show,
 )
 from engine.session_copy import CopyReader
+from engine.session_parameters import LISTS, fold
 from engine.session_tokens import first_word
 from engine.wire import sqlstate as s
 
@@ -177,18 +179,20 @@ class _Parser(CopyReader):
             return self.identity("role", scope)
         if self.accept("time"):
             self.expect("zone")
-            if self.accept("interval"):  # an offset; only none at all is a zone here
+            if self.accept("interval"):
                 offset = self.string()
                 if self.accept("hour"):
                     self.expect("to")
                     self.expect("minute")
-                return SetParameters((("TimeZone", offset),), local=scope == "local")
-            value = self.value_list() if not self.accept("default", "local") else None
+                return SetParameters((("TimeZone", _zone_east(offset)),), local=scope == "local")
+            value = None if self.accept("default", "local") else self.value_list("TimeZone")
             return SetParameters((("TimeZone", value),), local=scope == "local")
+        if self.accept("schema"):
+            return SetParameters((("search_path", self.string()),), local=scope == "local")
         name = self.parameter()
         if not self.mark("="):
             self.expect("to")
-        value = None if self.accept("default") else self.value_list()
+        value = None if self.accept("default") else self.value_list(name)
         return SetParameters(((name, value),), local=scope == "local")
 
     def identity(self, name: str, scope: str) -> SetParameters:
@@ -201,10 +205,12 @@ class _Parser(CopyReader):
             )
         return SetParameters((), local=scope == "local")
 
-    def value_list(self) -> str:
+    def value_list(self, name: str) -> str:
         values = [self.value()]
         while self.mark(","):
             values.append(self.value())
+        if len(values) > 1 and fold(name) not in LISTS:
+            raise SessionRefused(s.INVALID_PARAMETER_VALUE, "SET takes only one argument for this parameter")
         return ", ".join(values)
 
     def show(self) -> Show | None:
@@ -253,7 +259,9 @@ class _Parser(CopyReader):
                     count = self.count()
                 case "absolute":
                     count, absolute = self.count(), True
-                case "prior" | "first" | "last" | "backward":
+                case "first":
+                    count, absolute = 1, True
+                case "prior" | "last" | "backward":
                     raise _forward_only()
                 case _:
                     pass
@@ -267,6 +275,16 @@ class _Parser(CopyReader):
         if token.kind != "number" or not re.fullmatch(r"[+-]?[0-9]{1,18}", token.text):
             raise self.error(token.start)
         return int(token.text)
+
+
+def _zone_east(offset: str) -> str:
+    """The zone that lies an interval of hours and minutes east of UTC."""
+    found = re.fullmatch(r"([+-]?)(\d{1,2}):(\d{2})(?::00)?", offset.strip())
+    east_s = (int(found[2]) * 3600 + int(found[3]) * 60) * (-1 if found[1] == "-" else 1) if found else None
+    zone = zone_of(east_s) if east_s is not None else None
+    if zone is None:
+        raise SessionRefused(s.INVALID_PARAMETER_VALUE, "invalid interval for the time zone")
+    return zone
 
 
 def _forward_only() -> SessionRefused:

@@ -19,9 +19,9 @@ from engine.session_command_types import (
     SetParameters,
     Show,
 )
+from engine.session_parameters import PARAMETERS, fold, shown_name
 from engine.session_run import new_id, stamp
-from engine.session_settings import PARAMETERS, fold, shown_name
-from engine.session_state import TEXT_OID, LocalRows, SessionState
+from engine.session_state import TEXT_OID, LocalRows, Point, SessionState
 from engine.wire import backend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
@@ -29,6 +29,7 @@ from governance.audit_record import SessionEvent
 from governance.errors import Refusal
 
 _PAIRS_MAX = 16
+_SAVEPOINTS_MAX = 1000
 
 
 def text_field(name: str) -> Field:
@@ -105,7 +106,7 @@ async def _carried_out(state: SessionState, command: Command) -> str:
         case End():
             return await _end(state, command)
         case Savepoint():
-            return _savepoint(state, command)
+            return await _savepoint(state, command)
         case SetParameters():
             return _set(state, command)
         case Reset(name=name):
@@ -146,6 +147,9 @@ def notice(state: SessionState, sqlstate: str, message: str) -> None:
 def tell(state: SessionState, reports: dict[str, str]) -> None:
     """Remember the parameters that changed, for ParameterStatus before the next ReadyForQuery."""
     state.reports |= reports
+    if "application_name" in reports:
+        texts = state.desk.texts(state.identity.rulebook.audit)
+        state.facts = replace(state.facts, application_name=texts.redact(reports["application_name"])[:256])
 
 
 def _begin(state: SessionState, command: Begin) -> str:
@@ -154,43 +158,65 @@ def _begin(state: SessionState, command: Begin) -> str:
         notice(state, s.ACTIVE_TRANSACTION, "there is already a transaction in progress")
         return tag
     state.conversation.transaction = "T"
-    state.settings.begin()
+    if not state.implicit:  # else it began with the query's first statement
+        state.settings.begin()
+        state.has_read = False
     for name, value in command.modes:
         state.settings.set(name, value, local=True)
     return tag
 
 
 async def _end(state: SessionState, command: End) -> str:
+    word = "COMMIT" if command.commit else "ROLLBACK"
     if state.transaction == "I":
+        if command.chain:
+            raise SessionRefused(s.NO_ACTIVE_TRANSACTION, f"{word} AND CHAIN can only be used in transaction blocks")
         notice(state, s.NO_ACTIVE_TRANSACTION, "there is no transaction in progress")
-        return "COMMIT" if command.commit else "ROLLBACK"
+        if state.implicit:
+            await end_transaction(state, commit=command.commit)
+            state.settings.begin()
+        return word
     commit = command.commit and state.transaction == "T"
-    state.conversation.transaction = "I"
-    state.savepoints.clear()
-    await state.close_portals(held=not commit)
-    tell(state, state.settings.end(commit=commit))
+    modes = state.settings.modes()
+    await end_transaction(state, commit=commit)
+    if command.chain or state.implicit:
+        state.settings.begin()
     if command.chain:
         state.conversation.transaction = "T"
-        state.settings.begin()
+        for name, value in modes:
+            state.settings.set(name, value, local=True)
     return "COMMIT" if commit else "ROLLBACK"
 
 
-def _savepoint(state: SessionState, command: Savepoint) -> str:
+async def end_transaction(state: SessionState, *, commit: bool) -> None:
+    """A transaction is over: what it alone had is gone, and after ROLLBACK what it did, too."""
+    state.conversation.transaction = "I"
+    state.has_read = False
+    state.savepoints.clear()
+    await state.end_portals(commit=commit)
+    tell(state, state.settings.end(commit=commit))
+
+
+async def _savepoint(state: SessionState, command: Savepoint) -> str:
     tag = {"set": "SAVEPOINT", "release": "RELEASE", "rollback": "ROLLBACK"}[command.action]
     if state.transaction == "I":
         raise SessionRefused(s.NO_ACTIVE_TRANSACTION, f"{tag} can only be used in transaction blocks")
     points = state.savepoints
     if command.action == "set":
-        if len(points) >= 1000:
+        if len(points) >= _SAVEPOINTS_MAX:
             raise SessionRefused(s.PROGRAM_LIMIT_EXCEEDED, "Too many savepoints.")
-        points.append(command.name)
+        points.append(Point(command.name, state.settings.mark(), frozenset(state.portals)))
         return tag
-    if command.name not in points:
+    at = next((at for at in range(len(points) - 1, -1, -1) if points[at].name == command.name), None)
+    if at is None:
         raise SessionRefused(s.INVALID_SAVEPOINT, "savepoint does not exist")
-    at = len(points) - 1 - points[::-1].index(command.name)
+    point = points[at]
     del points[at + (command.action == "rollback") :]
     if command.action == "rollback":
         state.conversation.transaction = "T"
+        for name in set(state.portals) - point.portals:
+            await state.close_portal(name)
+        tell(state, state.settings.back_to(point.settings))
     return tag
 
 
@@ -201,6 +227,8 @@ def _set(state: SessionState, command: SetParameters) -> str:
         notice(state, s.NO_ACTIVE_TRANSACTION, f"{what} can only be used in transaction blocks")
         return "SET"
     for name, value in command.pairs:
+        if command.transaction and state.has_read and _loosens(name, state.settings.get(name), value):
+            raise SessionRefused(s.ACTIVE_TRANSACTION, "a transaction's mode must be set before any query")
         if fold(name) in (AGENT_ID, AGENT_FRAMEWORK):
             check_claims(state.identity.key, {fold(name): value or ""})
         before = state.settings.get(name) if fold(name) in PARAMETERS else None
@@ -208,11 +236,12 @@ def _set(state: SessionState, command: SetParameters) -> str:
         reported = settings.reset(name) if value is None else settings.set(name, value, local=local)
         if reported is not None and reported != before:
             tell(state, {shown_name(name): reported})
-        if fold(name) == "application_name":
-            texts = state.desk.texts(state.identity.rulebook.audit)
-            shown = texts.redact(state.settings.get(name))[:256]
-            state.facts = replace(state.facts, application_name=shown)
     return "SET"
+
+
+def _loosens(name: str, before: str, after: str | None) -> bool:
+    """Whether a mode changes that may not once a query has run; a transaction may become READ ONLY at any time."""
+    return before != after and (name, after) != ("transaction_read_only", "on")
 
 
 def _reset(state: SessionState, name: str) -> None:
@@ -232,7 +261,7 @@ async def _discard(state: SessionState, what: str) -> None:
         return
     if state.transaction != "I":
         raise SessionRefused(s.ACTIVE_TRANSACTION, "DISCARD ALL cannot run inside a transaction block")
-    await state.close_portals(held=True)
+    await state.close_portals()
     for statement in list(state.statements):
         state.drop_statement(statement)
     tell(state, state.settings.reset_all())

@@ -35,7 +35,8 @@ class Cursors:
         if len(plan.parameter_oids) != len(declaring.parameters):
             raise SessionRefused(s.UNDEFINED_PARAMETER, "there is no parameter $1")
         formats = (1,) if command.binary else ()
-        state.add_portal(Portal(command.name, plan, declaring.parameters, formats, command))
+        settled = state.transaction == "I" and not state.implicit
+        state.add_portal(Portal(command.name, plan, declaring.parameters, formats, command, settled))
         return "DECLARE CURSOR"
 
     async def open(self, cursor: Portal, formats: tuple[int, ...] = ()) -> None:
@@ -47,30 +48,42 @@ class Cursors:
     async def fetch(self, portal: Portal, command: Fetch) -> None:
         """FETCH and MOVE: forward over a cursor's rows, in the format the fetching portal asks for."""
         state, channel = self.state, self.state.channel
-        cursor = state.portal(command.name)
+        cursor = state.cursor(command.name)
         count = command.count
         if command.absolute and count is not None:
             count -= cursor.position
             if count < 0:
-                raise SessionRefused(s.OBJECT_STATE, "cursor can only scan forward")
+                raise _forward_only()
+        if count == 0 and cursor.on_row and not command.move:
+            raise _forward_only()  # it means the row that was given last
         skipped = 0
         if command.absolute and count:
             skipped, count = count - 1, 1
-        sent = 0
-        if count != 0 and not cursor.done:
-            if cursor.run is None:
-                await self.open(cursor, portal.formats)
-            elif portal.formats and tuple(portal.formats) != tuple(cursor.formats or (0,)):
-                raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A cursor keeps the format of its first FETCH.")
-            run = cursor.run
-            assert run is not None  # noqa: S101 - `open` set it
-            if skipped:
-                cursor.position += await served(state, run, run.skip(skipped))
-            work = run.skip(count or 0) if command.move else run.pump(channel, count or 0)
-            sent = await served(state, run, work)
-            cursor.position += sent
-            if run.exhausted:
-                cursor.done, cursor.run = True, None
-                await run.finish()
+        sent = int(count == 0 and cursor.on_row)
+        if count != 0:
+            sent = 0 if cursor.done else await self._read_on(portal, cursor, command, skipped, count)
+            cursor.on_row = count is not None and sent == count
         portal.done = True
         channel.send(backend.command_complete(f"{'MOVE' if command.move else 'FETCH'} {sent}"))
+
+    async def _read_on(self, portal: Portal, cursor: Portal, command: Fetch, skipped: int, count: int | None) -> int:
+        """Pass over `skipped` rows, then send `count` (None: all), or pass over them too; how many."""
+        state = self.state
+        if cursor.run is None:
+            await self.open(cursor, portal.formats)
+        elif portal.formats and tuple(portal.formats) != tuple(cursor.formats or (0,)):
+            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A cursor keeps the format of its first FETCH.")
+        run = cursor.run
+        assert run is not None  # noqa: S101 - `open` set it
+        if skipped:
+            cursor.position += await served(state, run, run.skip(skipped))
+        sent = await served(state, run, run.skip(count or 0) if command.move else run.pump(state.channel, count or 0))
+        cursor.position += sent
+        if run.exhausted:
+            cursor.done, cursor.run = True, None
+            await run.finish()
+        return sent
+
+
+def _forward_only() -> SessionRefused:
+    return SessionRefused(s.OBJECT_STATE, "cursor can only scan forward")

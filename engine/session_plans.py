@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,14 +11,14 @@ from engine import session_commands
 from engine.pipeline.pivot_values import PivotNeedsValues
 from engine.refusals import Report, SessionRefused
 from engine.session_command_types import Command, CopyOut, Declare, End, Savepoint
+from engine.session_parameters import DIALECT, PARAMETERS
 from engine.session_pivot import found_values
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source
-from engine.session_settings import DIALECT, PARAMETERS
 from engine.session_state import TEXT_OID, Plan, SessionEnded, SessionState
 from engine.wire import sqlstate as s
 from governance.conditions import EXPORT, QUERY, turns_with_time
-from governance.errors import AuthenticationFailed, Refusal
+from governance.errors import AuthenticationFailed, Refusal, SyntaxRefused
 from governance.rulebook import Rulebook
 
 _ENDED = Report(
@@ -26,6 +27,11 @@ _ENDED = Report(
     "terminating connection: its key or user is no longer valid",
     "Log in with a valid key.",
     code="credential_ended",
+)
+_ROW_LOCK = re.compile(
+    r"\bfor\s+(?:no\s+key\s+update|update|key\s+share|share)(?:\s+of\s+[\w.,\"\s]+?)?"
+    r"(?:\s+nowait|\s+skip\s+locked)?[\s;]*\Z",
+    re.IGNORECASE,
 )
 _KNOWN_MAX = 32
 _KNOWN_CHARS_MAX = 1_000
@@ -76,7 +82,16 @@ class Plans:
         self.recheck()
         copy = command if isinstance(command, CopyOut) else None
         version = self.state.version
-        source = await self.source(copy.query if copy else text, oids, dialect, export=copy is not None)
+        try:
+            source = await self.source(copy.query if copy else text, oids, dialect, export=copy is not None)
+        except SyntaxRefused:
+            if _ROW_LOCK.search(text):
+                raise SessionRefused(
+                    s.FEATURE_NOT_SUPPORTED,
+                    "Row locks (FOR UPDATE, FOR SHARE) are not supported.",
+                    advice="Tables are read-only; leave the clause out.",
+                ) from None
+            raise
         if source.governed is not None:
             inferred = [parameter.type for parameter in source.governed.parameters]
             types = [self.state.desk.parameter_oid(kind) for kind in inferred]

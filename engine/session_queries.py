@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.encoder.parameters import ParameterValue
 from engine.refusals import SessionRefused
 from engine.session_command_types import Declare, Fetch
+from engine.session_control import end_transaction
 from engine.session_cursors import Cursors
 from engine.session_plans import Plans, ends_transaction, in_failed_transaction
 from engine.session_rows import Rows
@@ -45,14 +46,21 @@ class Queries:
         if not statements:
             state.channel.send(backend.EMPTY_QUERY)
             return
+        if len(statements) > 1 and state.transaction == "I":
+            state.settings.begin()
         state.implicit = len(statements) > 1
+        done = False
         try:
             for statement in statements:
                 await self.one(statement)
+            done = True
         finally:
-            state.implicit = False
+            implicit, state.implicit = state.implicit, False
             if state.transaction == "I":
-                await state.close_portals()
+                if implicit:
+                    await end_transaction(state, commit=done)
+                else:
+                    await state.end_portals(commit=True)
 
     async def one(self, text: str) -> None:
         """One statement of a simple query."""
@@ -72,7 +80,7 @@ class Queries:
                 channel.send(backend.row_description(portal.fields or (), (0,) * len(portal.fields or ())))
         else:
             if isinstance(plan.command, Fetch):
-                await self.cursors.open(self.state.portal(plan.command.name))
+                await self.cursors.open(self.state.cursor(plan.command.name))
             if (fields := await self.rows.fields(portal)) is not None:
                 channel.send(backend.row_description(fields, expand_formats(self.rows.formats(portal), len(fields))))
         await self.advance(portal, 0)

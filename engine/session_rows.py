@@ -9,7 +9,7 @@ from engine.refusals import SessionRefused
 from engine.session_command_types import Command, Fetch, SetParameters
 from engine.session_control import carry_out, local_rows
 from engine.session_plans import Plans
-from engine.session_run import Run
+from engine.session_run import Run, Source
 from engine.session_served import served
 from engine.session_state import Portal, SessionState
 from engine.wire import backend
@@ -27,7 +27,7 @@ class Rows:
     def formats(self, portal: Portal) -> tuple[int, ...]:
         """The formats a portal's rows come in; a FETCH that asks for none has its cursor's."""
         if isinstance(portal.plan.command, Fetch) and not portal.formats:
-            return self.state.portal(portal.plan.command.name).formats
+            return self.state.cursor(portal.plan.command.name).formats
         return portal.formats
 
     async def fields(self, portal: Portal) -> tuple[Field, ...] | None:
@@ -36,7 +36,7 @@ class Rows:
             return portal.fields
         plan = portal.plan
         if isinstance(plan.command, Fetch):
-            return None if plan.command.move else await self.fields(self.state.portal(plan.command.name))
+            return None if plan.command.move else await self.fields(self.state.cursor(plan.command.name))
         if plan.command is not None and portal.cursor is None:
             rows = local_rows(self.state, plan.command)
             portal.local, portal.fields = rows, rows.fields if rows else None
@@ -67,6 +67,7 @@ class Rows:
         run = Run(state.desk, state.facts, state.identity, plan.source)
         work = run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.get("TimeZone"))
         await served(state, run, work)
+        state.has_read = True
         portal.run = run
         portal.fields = _fields(run.columns)
 
@@ -104,7 +105,7 @@ class Rows:
                 await carry_out(self.state, SetParameters(((name, value),), local=local))
         if source.copy is not None:
             channel.send(backend.COPY_DONE)
-        channel.send(backend.command_complete(f"{'COPY' if source.copy else 'SELECT'} {sent}"))
+        channel.send(backend.command_complete(_tag(source, sent)))
 
     async def local(self, portal: Portal, rows_max: int) -> bool:
         """Rows of SHOW; whether all are sent now."""
@@ -121,6 +122,12 @@ class Rows:
             self.state.channel.send(backend.PORTAL_SUSPENDED)
             return False
         return True
+
+
+def _tag(source: Source, rows: int) -> str:
+    if source.copy is not None:
+        return f"COPY {rows}"
+    return "EXPLAIN" if source.governed is not None and source.governed.kind == "explain" else f"SELECT {rows}"
 
 
 def _fields(columns: Sequence[ResultColumn]) -> tuple[Field, ...]:

@@ -12,7 +12,7 @@ from engine.session_channel import Channel
 from engine.session_command_types import Command, Declare
 from engine.session_ports import Desk
 from engine.session_run import Run, Source
-from engine.session_settings import SessionSettings
+from engine.session_settings import Mark, SessionSettings
 from engine.wire import backend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
@@ -75,11 +75,24 @@ class Portal:
     parameters: tuple[ParameterValue, ...] = ()
     formats: tuple[int, ...] = ()
     cursor: Declare | None = None
+    settled: bool = False
+    """Whether the transaction that declared it WITH HOLD has been committed."""
     run: Run | None = None
     local: LocalRows | None = None
     position: int = 0
+    on_row: bool = False
+    """Whether a cursor stands on the row it gave last, and not before the first or behind the last one."""
     done: bool = False
     fields: tuple[Field, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A savepoint, and what ROLLBACK TO goes back to."""
+
+    name: str
+    settings: Mark
+    portals: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -95,7 +108,7 @@ class SessionState:
     conversation: Conversation
     statements: dict[str, Prepared] = field(default_factory=dict)
     portals: dict[str, Portal] = field(default_factory=dict)
-    savepoints: list[str] = field(default_factory=list)
+    savepoints: list[Point] = field(default_factory=list)
     prepared_bytes: int = 0
     active: Run | None = None
     busy: bool = False
@@ -107,13 +120,24 @@ class SessionState:
     ending: Report | None = None
     reports: dict[str, str] = field(default_factory=dict)
     """Parameters that changed and that the client is to be told of, before it is told that we are ready."""
+    told: dict[str, str] = field(default_factory=dict)
+    """What the client was told last."""
+    has_read: bool = False
+    """Whether the transaction has run a query: its modes are fixed from then on."""
 
     def ready(self) -> None:
         """What changed, and ReadyForQuery."""
-        for name, value in self.reports.items():
-            self.channel.send(backend.parameter_status(name, value))
-        self.reports.clear()
+        if self.reports:
+            self.report(self.reports)
+            self.reports.clear()
         self.channel.send(backend.READY[self.transaction])
+
+    def report(self, values: dict[str, str]) -> None:
+        """ParameterStatus of the values that the client does not know yet."""
+        for name, value in values.items():
+            if self.told.get(name) != value:
+                self.told[name] = value
+                self.channel.send(backend.parameter_status(name, value))
 
     @property
     def transaction(self) -> str:
@@ -178,6 +202,17 @@ class SessionState:
         except KeyError:
             raise SessionRefused(s.INVALID_CURSOR_NAME, "portal or cursor does not exist") from None
 
+    def cursor(self, name: str) -> Portal:
+        """What a FETCH of `name` reads: a cursor, or a portal bound to a query.
+
+        Raises:
+            SessionRefused: 34000 when there is none, 55000 when it is a command's portal (a FETCH's own, even).
+        """
+        found = self.portal(name)
+        if found.plan.source is None:
+            raise SessionRefused(s.OBJECT_STATE, "rows can be fetched from a query's cursor or portal only")
+        return found
+
     def add_portal(self, portal: Portal) -> None:
         """Keep a portal.
 
@@ -203,10 +238,17 @@ class SessionState:
             if portal.run is not None:
                 portal.run.rest()
 
-    async def close_portals(self, *, held: bool = False) -> None:
-        """Close every portal; cursors WITH HOLD only when `held`."""
+    async def close_portals(self) -> None:
+        """Close every portal."""
+        for name in list(self.portals):
+            await self.close_portal(name)
+
+    async def end_portals(self, *, commit: bool) -> None:
+        """A transaction is over: what stays open is cursors WITH HOLD of transactions that were committed."""
         for name, portal in list(self.portals.items()):
-            if held or portal.cursor is None or not portal.cursor.hold:
+            if portal.cursor is not None and portal.cursor.hold and (commit or portal.settled):
+                portal.settled = True
+            else:
                 await self.close_portal(name)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.encoder.fields import PAD, U8, Mask, Slots, rows_of
+from engine.encoder.zones import offset_s
 
 I64 = npt.NDArray[np.int64]
 
@@ -148,13 +149,14 @@ class Zone:
     """
 
     def __init__(self, name: str) -> None:
-        self._zone = None if name.upper() in ("UTC", "ETC/UTC", "GMT", "Z") else ZoneInfo(name)
+        self._fixed_s = 0 if name.upper() in ("UTC", "ETC/UTC", "GMT", "Z") else offset_s(name)
+        self._zone = None if self._fixed_s is not None else ZoneInfo(name)
         self._day_offsets: dict[int, int | None] = {}
 
     def offsets_s(self, us: I64) -> I64:
         """Seconds east of UTC at each instant (microseconds since 1970, years 1 to 9999)."""
-        if self._zone is None or not len(us):
-            return np.zeros(len(us), np.int64)
+        if self._fixed_s is not None or not len(us):
+            return np.full(len(us), self._fixed_s or 0, np.int64)
         days, inverse = np.unique(us // US_PER_DAY, return_inverse=True)
         found = [self._of_day(int(day)) for day in days]
         out = np.array([0 if offset is None else offset for offset in found], np.int64)[inverse]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.refusals import SessionRefused
-from engine.session_settings import SessionSettings, duration_ms
+from engine.session_parameters import duration_ms
+from engine.session_settings import SessionSettings
 
 
 def test_set_show_reset() -> None:
