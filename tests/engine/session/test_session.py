@@ -212,6 +212,37 @@ def test_cursors(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_fetch_does_not_fetch_from_itself(tmp_path: Path) -> None:
+    """Bind may give a FETCH the very name that it reads from; fuzzing found that it asked itself for its columns."""
+
+    async def story() -> None:
+        async with front(tmp_path) as f:
+            raw = await Raw.login(f)
+            for said in (bind("c") + message("D", b"Pc\0"), bind("c") + execute("c")):
+                raw.say(parse("fetch 2 in c") + said + SYNC)
+                assert fields(dict(await raw.until_ready())["E"])["C"] == "55000"
+            await raw.close()
+
+    run(story())
+
+
+def test_cursors_end_with_their_savepoint_and_outlive_later_rollbacks_with_hold(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with front(tmp_path) as f:
+            raw = await Raw.login(f)
+            await raw.query("begin; savepoint s; declare c cursor for rows 5; fetch c")
+            assert kinds(await raw.query("rollback to s")) == "CZ"
+            assert (await raw.error("fetch c"))["C"] == "34000"
+            await raw.query("rollback; begin; declare h cursor with hold for rows 5; commit; begin; fetch h; rollback")
+            assert kinds(await raw.query("fetch h")) == "TDCZ"
+            await raw.query("close h; begin; declare h cursor with hold for rows 5; rollback")
+            assert (await raw.error("fetch h"))["C"] == "34000"
+            assert f.desk.admission.running == 0
+            await raw.close()
+
+    run(story())
+
+
 def test_copy_out_is_framed(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:

@@ -73,3 +73,49 @@ def test_the_dialect_is_the_keys_until_it_is_set_and_again_after_reset() -> None
     assert settings.get("hatidata.dialect") == "postgres"
     settings.reset("hatidata.dialect")
     assert settings.get("hatidata.dialect") == "snowflake"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("america/new_york", "America/New_York"),
+        ("5", "<+05>-05"),
+        ("-3.5", "<-03:30>+03:30"),
+        ("+02:00", "+02:00"),
+        ("UTC+3", "UTC+3"),
+        ("0", "UTC"),
+    ],
+)
+def test_time_zones_are_places_or_offsets(written: str, kept: str) -> None:
+    assert SessionSettings().set("TimeZone", written) == kept
+
+
+def test_a_date_style_without_an_order_keeps_the_one_there_is() -> None:
+    settings = SessionSettings()
+    settings.set("DateStyle", "ISO, DMY")
+    assert settings.set("DateStyle", "ISO") == "ISO, DMY"
+
+
+def test_a_savepoint_takes_back_what_was_set_behind_it() -> None:
+    settings = SessionSettings()
+    settings.begin()
+    settings.set("application_name", "local", local=True)
+    mark = settings.mark()
+    settings.set("application_name", "behind")
+    assert settings.back_to(mark) == {"application_name": "local"}
+    assert settings.end(commit=True) == {"application_name": ""}
+
+
+def test_only_what_changes_is_reported() -> None:
+    settings = SessionSettings()
+    settings.set("TimeZone", "UTC")
+    settings.set("application_name", "a")
+    settings.set("my.own", "1")
+    assert settings.reset_all() == {"application_name": ""}
+    assert settings.get("my.own") == ""
+
+
+def test_a_transactions_modes_are_the_defaults_until_it_says_otherwise() -> None:
+    settings = SessionSettings()
+    settings.set("default_transaction_isolation", "serializable")
+    assert settings.get("transaction_isolation") == "serializable"
