@@ -16,7 +16,8 @@ from engine.catalog.emulation import (
     is_catalog_query,
     translate,
 )
-from engine.catalog.view import PrincipalCatalog
+from engine.catalog.view import Key, PrincipalCatalog
+from engine.catalog.view_sources import sources
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.leave import Gate
@@ -27,7 +28,7 @@ from governance.audit_record import PolicyVerdict
 from governance.errors import Refusal
 from governance.policies import View
 from governance.principals import Principal
-from governance.tables import Column, Table
+from governance.tables import Column, Table, fold
 
 _IMAGES_MAX = 8
 """Of one view of the lake: one for each set of conditions that fitted lately."""
@@ -176,7 +177,10 @@ class EmulatedCatalog:
         if image is None:
             tables = view.shown_tables()
             relations = [_of_table(table) for table in seen.shown(tables)] + await self._shown_views(view, seen)
-            image = build(relations, database=session.database, user=session.user, schemas=seen.schemas(tables))
+            image = build(
+                relations, database=session.database, user=session.user, schemas=seen.schemas(tables),
+                sources=_sources(relations),
+            )  # fmt: skip
             if len(kept) >= _IMAGES_MAX:
                 kept.pop(next(iter(kept)))
             kept[circumstances] = image
@@ -193,6 +197,22 @@ class EmulatedCatalog:
                 continue
             found.append(_Relation(each.name.schema, each.name.name, columns, each.sql))
         return found
+
+
+def _sources(relations: Sequence[_Relation]) -> dict[Key, list[tuple[Key, Sequence[str]]]]:
+    """What each view among `relations` names of them, and the columns it reads."""
+    known = {(fold(r.schema), fold(r.name)): r for r in relations}
+
+    def columns(key: Key) -> Sequence[str] | None:
+        return [column.name for column in known[key].columns] if key in known else None
+
+    return {
+        (view.schema, view.name): [
+            ((known[key].schema, known[key].name), used) for key, used in sources(view.definition, columns)
+        ]
+        for view in relations
+        if view.definition is not None
+    }
 
 
 def _of_table(table: Table) -> _Relation:

@@ -51,7 +51,8 @@ hd_rpad(x, n, f) AS CASE WHEN n > {REPEATED_CHARS_MAX} THEN error('HD22023') WHE
 hd_quote_literal(x) AS '''' || replace(x, '''', '''''') || '''';
 hd_float_out(x) AS CASE WHEN ends_with(CAST(x AS VARCHAR), '.0') THEN left(CAST(x AS VARCHAR), -2)
     ELSE CAST(x AS VARCHAR) END;
-hd_numeric_out(x) AS CASE WHEN typeof(x) <> 'DECIMAL(38,9)' THEN CAST(x AS VARCHAR) WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
+hd_numeric_out(x) AS CASE WHEN typeof(x) <> 'DECIMAL(38,9)' THEN CAST(x AS VARCHAR)
+    WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
     ELSE CAST(x AS VARCHAR) END;
 hd_bool_out(x) AS CASE WHEN x THEN 't' WHEN NOT x THEN 'f' END;
 hd_pg_substr(x, a, n) AS CASE WHEN n IS NULL THEN substr(x, greatest(a, 1))

@@ -17,7 +17,13 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling
 
-from engine.catalog.emulation import information_schema, types
+from engine.catalog.emulation import (
+    dependencies,
+    information_privileges,
+    information_routines,
+    information_schema,
+    types,
+)
 from engine.catalog.emulation.descriptions import Descriptions
 from engine.catalog.emulation.image import CatalogImage, build
 from engine.catalog.emulation.names import Names
@@ -64,7 +70,8 @@ _REFUSALS = {
     "22023": ("invalid_input", "An argument of the catalog query is out of bounds."),
 }
 """SQLSTATEs that catalog functions raise: `EngineFailed.kind` (empty: TableUnknown) and what the client is told."""
-_ = information_schema  # enters its rows
+_ENTERED = (dependencies, information_schema, information_routines, information_privileges)
+"""Modules whose rows `rows.PRODUCERS` holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from engine.encoder.types import pg_type
@@ -75,6 +75,8 @@ class RelationFact:
     definition: str = ""
     row_type: int = 0
     array_type: int = 0
+    sources: tuple[tuple[int, int], ...] = ()
+    """Of a view: (object id, place of a column or 0) of what it names and the principal sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class CatalogImage:
                     r.definition,
                     r.row_type,
                     r.array_type,
+                    [list(s) for s in r.sources],
                     [[c.name, c.oid, c.modifier, c.dimensions] for c in r.columns],
                 ]
                 for r in self.relations
@@ -119,8 +122,18 @@ class CatalogImage:
             document["user"],
             tuple((oid, name) for oid, name in document["schemas"]),
             tuple(
-                RelationFact(oid, schema, name, kind, tuple(ColumnFact(*c) for c in columns), *more)
-                for oid, schema, name, kind, *more, columns in document["relations"]
+                RelationFact(
+                    oid,
+                    schema,
+                    name,
+                    kind,
+                    tuple(ColumnFact(*c) for c in columns),
+                    definition,
+                    row_type,
+                    array_type,
+                    tuple((source, place) for source, place in sources),
+                )
+                for oid, schema, name, kind, definition, row_type, array_type, sources, columns in document["relations"]
             ),
         )
 
@@ -148,7 +161,18 @@ def column_fact(name: str, duckdb_type: str) -> ColumnFact:
     return ColumnFact(name, kind.oid, kind.typmod, 1 if kind.element else 0)
 
 
-def build(relations: Iterable[RelationLike], *, database: str, user: str, schemas: Iterable[str] = ()) -> CatalogImage:
+Sources = Mapping[tuple[str, str], Sequence[tuple[tuple[str, str], Sequence[str]]]]
+"""Of a view's (schema, name): what it names and the columns it reads of each, all as stored."""
+
+
+def build(
+    relations: Iterable[RelationLike],
+    *,
+    database: str,
+    user: str,
+    schemas: Iterable[str] = (),
+    sources: Sources | None = None,
+) -> CatalogImage:
     """The image of what a principal may see.
 
     Args:
@@ -156,6 +180,7 @@ def build(relations: Iterable[RelationLike], *, database: str, user: str, schema
         database: the environment's name.
         user: the name `current_user` tells.
         schemas: schemas he sees that may hold no relation.
+        sources: what his views name; whatever is not among `relations` is left out.
     """
     oids = _Oids()
     seen = sorted(relations, key=lambda r: (r.schema, r.name))[:RELATIONS_MAX]
@@ -173,8 +198,25 @@ def build(relations: Iterable[RelationLike], *, database: str, user: str, schema
         )
         for r in seen
     )
+    facts = _with_sources(facts, sources or {})
     numbered = tuple((oids.of("schema", name), name) for name in names)
     image = CatalogImage("", database, user, numbered, facts)
     text = json.dumps(image.document(), separators=(",", ":"))
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
     return CatalogImage(key, database, user, numbered, facts)
+
+
+def _with_sources(facts: tuple[RelationFact, ...], sources: Sources) -> tuple[RelationFact, ...]:
+    known = {(fact.schema, fact.name): fact for fact in facts}
+
+    def places(view: RelationFact) -> tuple[tuple[int, int], ...]:
+        found: list[tuple[int, int]] = []
+        for name, columns in sources.get((view.schema, view.name), ()):
+            source = known.get(name)
+            if source is not None and source is not view:
+                order = {column.name: place for place, column in enumerate(source.columns, 1)}
+                used = [(source.oid, order[column]) for column in columns if column in order]
+                found += used or [(source.oid, 0)]
+        return tuple(dict.fromkeys(found))
+
+    return tuple(replace(fact, sources=places(fact)) if fact.kind == "v" else fact for fact in facts)

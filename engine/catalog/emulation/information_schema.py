@@ -22,9 +22,11 @@ _DOMAIN_COLUMNS = words(
 _TIMED = (t.TIME, t.TIMESTAMP, t.TIMESTAMPTZ, t.INTERVAL, 1266)
 
 
-def _producer(
+def producer(
     name: str,
 ) -> Callable[[Callable[[CatalogImage], Iterator[Row]]], Callable[[CatalogImage], Iterator[Row]]]:
+    """Enter what makes the rows of one relation of information_schema."""
+
     def enter(producer: Callable[[CatalogImage], Iterator[Row]]) -> Callable[[CatalogImage], Iterator[Row]]:
         PRODUCERS["information_schema", name] = producer
         return producer
@@ -32,18 +34,18 @@ def _producer(
     return enter
 
 
-@_producer("information_schema_catalog_name")
+@producer("information_schema_catalog_name")
 def _catalog_name(image: CatalogImage) -> Iterator[Row]:
     yield {"catalog_name": image.database}
 
 
-@_producer("schemata")
+@producer("schemata")
 def _schemata(image: CatalogImage) -> Iterator[Row]:
     for name in schema_oids(image).keys() - {"pg_toast"}:
         yield {"catalog_name": image.database, "schema_name": name, "schema_owner": OWNER}
 
 
-@_producer("tables")
+@producer("tables")
 def _tables(image: CatalogImage) -> Iterator[Row]:
     for schema, name, kind in all_relations(image):
         yield {
@@ -52,7 +54,7 @@ def _tables(image: CatalogImage) -> Iterator[Row]:
         }  # fmt: skip
 
 
-@_producer("views")
+@producer("views")
 def _views(image: CatalogImage) -> Iterator[Row]:
     definitions = {(r.schema, r.name): r.definition for r in image.relations}
     for schema, name, kind in all_relations(image):
@@ -96,7 +98,7 @@ def _column(image: CatalogImage, schema: str, table: str, number: int, fact: Col
     return row
 
 
-@_producer("columns")
+@producer("columns")
 def _columns(image: CatalogImage) -> Iterator[Row]:
     system = {int(r["oid"]): r for r in static("pg_class")}
     for row in static("pg_attribute"):
@@ -112,7 +114,7 @@ def _columns(image: CatalogImage) -> Iterator[Row]:
             yield _column(image, relation_fact.schema, relation_fact.name, number, fact)
 
 
-@_producer("character_sets")
+@producer("character_sets")
 def _character_sets(image: CatalogImage) -> Iterator[Row]:
     yield {
         "character_set_name": "UTF8",
@@ -122,7 +124,7 @@ def _character_sets(image: CatalogImage) -> Iterator[Row]:
     }
 
 
-@_producer("collations")
+@producer("collations")
 def _collations(image: CatalogImage) -> Iterator[Row]:
     for row in static("pg_collation"):
         if int(row["collencoding"]) in (-1, 6):
@@ -132,7 +134,7 @@ def _collations(image: CatalogImage) -> Iterator[Row]:
             }  # fmt: skip
 
 
-@_producer("domains")
+@producer("domains")
 def _domains(image: CatalogImage) -> Iterator[Row]:
     for row in static("pg_type"):
         if row["typtype"] != "d":
@@ -150,7 +152,7 @@ def _domains(image: CatalogImage) -> Iterator[Row]:
         }  # fmt: skip
 
 
-@_producer("element_types")
+@producer("element_types")
 def _element_types(image: CatalogImage) -> Iterator[Row]:
     for relation in image.relations:
         for number, column in enumerate(relation.columns, 1):
@@ -165,30 +167,6 @@ def _element_types(image: CatalogImage) -> Iterator[Row]:
                 }  # fmt: skip
 
 
-def _table_grants(image: CatalogImage) -> Iterator[Row]:
-    for relation in image.relations:
-        yield {
-            "grantor": OWNER, "grantee": image.user, "table_catalog": image.database, "table_schema": relation.schema,
-            "table_name": relation.name, "privilege_type": "SELECT", "is_grantable": "NO", "with_hierarchy": "YES",
-        }  # fmt: skip
-
-
-def _column_grants(image: CatalogImage) -> Iterator[Row]:
-    for relation in image.relations:
-        for column in relation.columns:
-            yield {
-                "grantor": OWNER, "grantee": image.user, "table_catalog": image.database,
-                "table_schema": relation.schema, "table_name": relation.name, "column_name": column.name,
-                "privilege_type": "SELECT", "is_grantable": "NO",
-            }  # fmt: skip
-
-
-for _name in ("table_privileges", "role_table_grants"):
-    PRODUCERS["information_schema", _name] = _table_grants
-for _name in ("column_privileges", "role_column_grants"):
-    PRODUCERS["information_schema", _name] = _column_grants
-
-
-@_producer("enabled_roles")
+@producer("enabled_roles")
 def _enabled_roles(image: CatalogImage) -> Iterator[Row]:
     yield {"role_name": image.user}

@@ -16,7 +16,7 @@ _DISPLAY = {
     t.FLOAT8: "double precision", t.BPCHAR: "character", t.VARCHAR: "character varying", 1560: "bit",
     1562: "bit varying",
     t.NUMERIC: "numeric", t.TIME: "time without time zone", 1266: "time with time zone",
-    t.TIMESTAMP: "timestamp without time zone", t.TIMESTAMPTZ: "timestamp with time zone",
+    t.TIMESTAMP: "timestamp without time zone", t.TIMESTAMPTZ: "timestamp with time zone", t.INTERVAL: "interval",
 }  # fmt: skip
 _READ = {shown: oid for oid, shown in _DISPLAY.items()}
 _TIMED = {t.TIME: "time", 1266: "time", t.TIMESTAMP: "timestamp", t.TIMESTAMPTZ: "timestamp"}

@@ -48,8 +48,8 @@ def _enter() -> None:
         ("txid_current_snapshot", t.TXID_SNAPSHOT, "'1000:1000:'"),
     ):
         register(name, (), kind, text)
-    for kind, oid in (("regprocedure", t.REGPROCEDURE), ("regoper", t.REGOPER), ("regoperator", t.REGOPERATOR)):
-        register("to_" + kind, (t.TEXT,), oid, f"hd_to_{kind}({{0}})")
+    for name, kind in (("regprocedure", t.REGPROCEDURE), ("regoper", t.REGOPER), ("regoperator", t.REGOPERATOR)):
+        register("to_" + name, (t.TEXT,), kind, f"hd_to_{name}({{0}})")
     register("to_regcollation", (t.TEXT,), t.REGCOLLATION, "hd_to_regcollation({0})")
 
 

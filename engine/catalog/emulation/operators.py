@@ -34,7 +34,7 @@ _MATCHES = {
     "!~*": ("NOT ", ", 'i'"),
 }
 _LIKES = {"~~": (False, False), "!~~": (True, False), "~~*": (False, True), "!~~*": (True, True)}
-_ARITHMETIC = frozenset("+-*/%^&|#")
+_ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "^", "&", "|", "#", "<<", ">>"))
 
 
 def no_operator(operator: str, left: Value, right: Value) -> CatalogRefused:
@@ -70,10 +70,13 @@ class OperatorTranslator(Builder):
             negation, option = _MATCHES[operator]
             text, pattern = self._texts(left, right, operator=operator)
             return f"({negation}regexp_matches({text}, {pattern}{option}))"
+        if operator == "^@":
+            text, start = self._texts(left, right, operator=operator)
+            return f"starts_with({text}, {start})"
         if operator in _LIKES:
             negated, insensitive = _LIKES[operator]
             return self._like_text(left, right, quoted("\\"), negated, insensitive)
-        raise StatementRefused("An operator in the catalog query is not supported.")
+        raise StatementRefused(f"The operator {operator} is not supported in catalog queries.")
 
     def _texts(self, *values: Value, operator: str) -> list[str]:
         done = [settle(value, t.TEXT, self.parameters) for value in values]
@@ -157,11 +160,14 @@ class OperatorTranslator(Builder):
         kind = max(left.type, right.type, key=t.PROMOTION.index)
         if operator == "^":
             return Value(f"pow({left.sql}, {right.sql})", t.FLOAT8)
+        if operator in ("<<", ">>") and kind in t.INTEGERS:
+            text = f"(CAST({left.sql} AS HUGEINT) {operator} CAST({right.sql} AS INTEGER))"
+            return Value(f"CAST({text} AS {t.duck(left.type)})", left.type)
         if kind in t.INTEGERS:
             symbol = {"/": "//", "#": "xor"}.get(operator, operator)
             text = f"xor({left.sql}, {right.sql})" if symbol == "xor" else f"({left.sql} {symbol} {right.sql})"
             return Value(f"CAST({text} AS {t.duck(kind)})", kind)
-        if operator in "&|#":
+        if operator in ("&", "|", "#", "<<", ">>"):
             raise no_operator(operator, left, right)
         if kind == t.NUMERIC and operator == "/":
             return Value(f"CAST(({left.sql} / {right.sql}) AS {t.duck(t.NUMERIC)})", t.NUMERIC)
@@ -171,7 +177,7 @@ class OperatorTranslator(Builder):
         left = settle(left, right.type, self.parameters)
         right = settle(right, left.type, self.parameters)
         if t.element_of(left.type) is None or t.element_of(right.type) is None:
-            raise StatementRefused("An operator in the catalog query is not supported.")
+            raise StatementRefused(f"The operator {operator} is not supported in catalog queries.")
         left, right = flat(left), flat(right)
         right = cast(right, left.type)
         name = "list_has_any" if operator == "&&" else "list_has_all"

@@ -16,6 +16,12 @@ _FIXED_SCHEMAS = {PG_CATALOG_OID: "pg_catalog", PG_TOAST_OID: "pg_toast"}
 _ANY_TABLE = "1259"
 """pg_class: its hidden columns (ctid, xmin, ...) are those of every table."""
 _SAFE_SETTING_CONTEXTS = ("user", "internal")
+_TOLD_SETTINGS = {
+    "max_connections": "", "superuser_reserved_connections": "", "max_prepared_transactions": "",
+    "max_locks_per_transaction": "", "wal_level": "", "max_wal_senders": "0", "max_replication_slots": "0",
+    "autovacuum": "off", "ssl": "on", "session_replication_role": "", "track_commit_timestamp": "",
+}  # fmt: skip
+"""Settings of a server that clients ask for, with what is true here when PostgreSQL's own value is not."""
 _HIDDEN_SETTINGS = (
     "log_",
     "debug_",
@@ -218,12 +224,17 @@ def _pg_indexes(_: CatalogImage) -> Iterator[Row]:
             }  # fmt: skip
 
 
+def rule_oid(view: RelationFact) -> int:
+    """The id of a view's rule."""
+    return _Oids().of("rule", f"{view.schema}\0{view.name}")
+
+
 def _rewrite(image: CatalogImage) -> Iterator[Row]:
     yield from static("pg_rewrite")
     for relation in image.relations:
         if relation.kind == "v":
             yield {
-                "oid": _Oids().of("rule", f"{relation.schema}\0{relation.name}"), "rulename": "_RETURN",
+                "oid": rule_oid(relation), "rulename": "_RETURN",
                 "ev_class": relation.oid, "ev_type": "1", "ev_enabled": "O", "is_instead": True,
             }  # fmt: skip
 
@@ -262,8 +273,16 @@ def _table_statistics(image: CatalogImage) -> Iterator[Row]:
 
 def _settings(_: CatalogImage) -> Iterator[Row]:
     for row in static("pg_settings"):
-        if row["context"] in _SAFE_SETTING_CONTEXTS and not row["name"].startswith(_HIDDEN_SETTINGS):
+        if row["name"] in _TOLD_SETTINGS:
+            yield {**row, "setting": _TOLD_SETTINGS[row["name"]] or row["setting"]}
+        elif row["context"] in _SAFE_SETTING_CONTEXTS and not row["name"].startswith(_HIDDEN_SETTINGS):
             yield row
+
+
+def _groups(_: CatalogImage) -> Iterator[Row]:
+    for row in static("pg_roles"):
+        if not row["rolcanlogin"]:
+            yield {"groname": row["rolname"], "grosysid": row["oid"], "grolist": []}
 
 
 def _keywords(_: CatalogImage) -> Iterator[Row]:
@@ -282,6 +301,7 @@ PRODUCERS: dict[tuple[str, str], Callable[[CatalogImage], Iterator[Row]]] = {
     ("pg_catalog", "pg_database"): _databases,
     ("pg_catalog", "pg_roles"): _roles,
     ("pg_catalog", "pg_user"): _users,
+    ("pg_catalog", "pg_group"): _groups,
     ("pg_catalog", "pg_tables"): _pg_tables,
     ("pg_catalog", "pg_views"): _pg_views,
     ("pg_catalog", "pg_indexes"): _pg_indexes,

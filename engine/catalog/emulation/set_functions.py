@@ -55,6 +55,11 @@ RELATIONS = {
     "pg_get_replication_slots": "pg_replication_slots",
 }
 """Functions in FROM that stand for a relation of pg_catalog."""
+RELATION_COLUMNS = {
+    "pg_available_extensions": ("name", "default_version", "comment"),
+    "pg_prepared_xact": ("transaction", "gid", "prepared", "owner", "database"),
+}
+"""Which of the relation's columns such a function has, when it has not all."""
 
 
 def sets(*names: str) -> Callable[[SetFunction], SetFunction]:

@@ -10,7 +10,7 @@ from engine.catalog.emulation import types as t
 from engine.catalog.emulation.expressions import ExpressionTranslator
 from engine.catalog.emulation.scope import Scope, Source, SourceColumn, column_sql
 from engine.catalog.emulation.session_relations import session_text
-from engine.catalog.emulation.set_functions import RELATIONS, rows_of
+from engine.catalog.emulation.set_functions import RELATION_COLUMNS, RELATIONS, rows_of
 from engine.catalog.emulation.tree import (
     Call,
     FromItem,
@@ -125,7 +125,11 @@ class SourceTranslator(ExpressionTranslator):
         if call.name[-1] in RELATIONS and call.name[:-1] in ((), ("pg_catalog",)):
             name = RELATIONS[call.name[-1]]
             if name != call.name[-1] or ("pg_catalog", name) in t.relations():
-                return self._table(TableRef(("pg_catalog", name), alias, item.columns, call.position), scope)
+                text = self._table(TableRef(("pg_catalog", name), alias, (), call.position), scope)
+                source, kept = scope.sources[-1], RELATION_COLUMNS.get(call.name[-1])
+                columns = [c for c in source.columns if kept is None or c.name in kept]
+                source.columns = self._renamed(columns, item.columns)
+                return text
             self.relations.add(("pg_catalog", name))
             columns = [SourceColumn(n, column_sql(internal, n), k) for n, k in FUNCTION_COLUMNS[name]]
             scope.sources.append(Source(alias, self._renamed(columns, item.columns)))
@@ -158,7 +162,7 @@ class SourceTranslator(ExpressionTranslator):
     def _beside(self, item: FunctionRef, lateral: Scope, scope: Scope) -> str:
         """`ROWS FROM (f(...), g(...))`: their rows side by side, NULL where one has fewer."""
         internal, inner = self.alias("t"), self.alias("u")
-        lists, texts, names = [], [], []
+        lists, texts, names = list[str](), list[str](), list[tuple[str, int]]()
         found = [rows_of(self, call, lateral) for call in (item.call, *item.beside)]
         for place, each in enumerate(found, 1):
             lists.append(f"unnest({each.items}) AS i{place}")

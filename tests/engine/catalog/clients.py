@@ -93,6 +93,7 @@ RELATIONS = [
     relation("main.t", a="INTEGER", b="SMALLINT"),
     relation("sales.v_orders", "SELECT id, amount FROM sales.orders", id="BIGINT", amount="DECIMAL(12,2)"),
 ]
+SOURCES = {("sales", "v_orders"): [(("sales", "orders"), ("id", "amount"))]}
 SESSION = SessionInfo(
     user="ana",
     database="production",
@@ -107,7 +108,7 @@ SESSION = SessionInfo(
 
 
 def image() -> CatalogImage:
-    return build(RELATIONS, database="production", user="ana")
+    return build(RELATIONS, database="production", user="ana", sources=SOURCES)
 
 
 @dataclass(frozen=True)

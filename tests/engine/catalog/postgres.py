@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import duckdb
 import psycopg
 
 from engine.catalog.emulation import CatalogImage
 from engine.catalog.emulation.rows import database_oid, role_oid
 from engine.executor.catalog_instance import CatalogInstance
+from engine.executor.failures import classify, refusal
 from engine.refusals import sqlstate_of
 from governance.errors import Refusal
 from tests.engine.catalog.clients import RELATIONS, ask, image
@@ -127,6 +129,8 @@ class Twins:
             answer = ask(self._instance, numbered(text, self.ours), values)
         except Refusal as error:
             return Answered(sqlstate_of(error), [], [])
+        except duckdb.Error as error:
+            return Answered(sqlstate_of(refusal(classify(error))), [], [])
         return Answered("", [(c.name, c.oid, c.modifier, c.size) for c in answer.columns], answer.texts())
 
     def _renamed(self, value: bytes | None) -> str | None:
