@@ -49,6 +49,9 @@ _ELEMENTS = {**t.ELEMENT_OIDS, 3807: _JSONB, 1003: _NAME, 1028: _OID, 1561: _BIT
 _ALIASES = {"TIMESTAMP_TZ": "TIMESTAMP WITH TIME ZONE", "TIME_TZ": "TIME WITH TIME ZONE", "DECIMAL": "DECIMAL(18,3)"}
 
 
+_FLOATS = ("FLOAT", "DOUBLE")
+
+
 def bound_type(oid: int, inferred: str = "") -> str:
     """The DuckDB type a parameter is bound with: the client's oid says, or else what was inferred; empty if neither."""
     element = _ELEMENTS.get(oid)
@@ -77,11 +80,24 @@ def decode(value: ParameterValue, duckdb_type: str = "") -> Any:
         _malformed()
     try:
         kind, plain = _element_or_array(oid, value.data, binary=value.format == 1)
+        if kind.startswith(_FLOATS) and _holds_nan(plain):
+            plain = _floats_as_text(plain)
         if oid == t.NUMERIC and duckdb_type:
             kind = _as_inferred(kind, plain, duckdb_type)
     except (ValueError, struct.error, IndexError, OverflowError):
         _malformed()
     return duckdb.Value(plain, _type(kind))
+
+
+def _holds_nan(plain: Any) -> bool:
+    return any(map(_holds_nan, plain)) if isinstance(plain, list) else isinstance(plain, float) and plain != plain
+
+
+def _floats_as_text(plain: Any) -> Any:
+    """Floats as the text that reads back the same: DuckDB's binding takes a NaN of Python's for NULL."""
+    if isinstance(plain, list):
+        return [_floats_as_text(item) for item in plain]
+    return repr(plain) if isinstance(plain, float) else plain
 
 
 @lru_cache(maxsize=1024)

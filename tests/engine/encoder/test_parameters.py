@@ -38,7 +38,7 @@ def bound(duck: Any, data: bytes | None, oid: int = 0, kind: str = "", format_: 
 TZ = timezone(timedelta(hours=5, minutes=30))
 VALUES = [
     (5, "5"), (-70000, "-70000"), (2**40, str(2**40)), (-(2**63), str(-(2**63))), (2**100, str(2**100)),
-    (1.5, "1.5"), (float("inf"), "inf"), (True, "true"), (False, "false"), ("text ü", "text ü"), ("", ""),
+    (1.5, "1.5"), (float("inf"), "inf"), (float("nan"), "nan"), ([1.5, float("nan"), None], "[1.5, nan, NULL]"), (True, "true"), (False, "false"), ("text ü", "text ü"), ("", ""),
     (b"plain", "plain"), (Decimal("1.50"), "1.50"), (Decimal("-0.00012"), "-0.00012"),
     (Decimal("1E+20"), "100000000000000000000"), (Decimal("12345678901234567890.123456789"), "12345678901234567890.123456789"),
     (date(2020, 2, 29), "2020-02-29"), (date(1, 1, 1), "0001-01-01"), (time(1, 2, 3, 450000), "01:02:03.45"),
