@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from engine.encoder.zones import fixed_zone
 from engine.refusals import SessionRefused
+from engine.session_unused import SWITCHES, VALUES
 from engine.wire import sqlstate as s
 from governance.principals import DIALECTS
 
@@ -176,13 +177,15 @@ _ISOLATION = _only("read committed", "repeatable read", "serializable", "read un
 PARAMETERS: Mapping[str, Parameter] = {
     parameter.name.lower(): parameter
     for parameter in (
+        *(Parameter(name, default, _bool) for name, default in SWITCHES.items()),
+        *(Parameter(name, default, _any) for name, default in VALUES.items()),
         Parameter("application_name", "", _any, reported=True),
         Parameter("client_encoding", "UTF8", _client_encoding, reported=True),
         Parameter("DateStyle", "ISO, MDY", _date_style, reported=True),
         Parameter("default_transaction_read_only", "off", _bool, reported=True),
         Parameter("in_hot_standby", "off", reported=True),
         Parameter("integer_datetimes", "on", reported=True),
-        Parameter("IntervalStyle", "postgres", _only("postgres"), reported=True),
+        Parameter("IntervalStyle", "postgres", _only("postgres", "iso_8601"), reported=True),
         Parameter("is_superuser", "off", reported=True),
         Parameter("server_encoding", "UTF8", reported=True),
         Parameter("server_version", SERVER_VERSION, reported=True),
@@ -296,7 +299,7 @@ _ADVICE = {
     "search_path": "Only the default search_path is offered; write schema.table.",
     "client_encoding": "Only UTF8 is offered.",
     "datestyle": "Only ISO is offered.",
-    "intervalstyle": "Only postgres is offered.",
+    "intervalstyle": "postgres and iso_8601 are offered.",
     "bytea_output": "Only hex is offered.",
     "standard_conforming_strings": "Only on is offered.",
 }

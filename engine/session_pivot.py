@@ -21,7 +21,7 @@ async def found_values(state: SessionState, source: Source, timeout_s: float) ->
         Refusal: it may not run, failed, or found too much.
     """
     run = Run(state.desk, state.facts, state.identity, source)
-    await served(state, run, run.start((), (0,), timeout_s, state.settings.get("TimeZone")))
+    await served(state, run, run.start((), (0,), timeout_s, state.settings.spelling()))
     sink = _Values()
     await served(state, run, run.pump(sink, 0))
     await run.finish()

@@ -11,7 +11,7 @@ from engine import session_commands
 from engine.pipeline.pivot_values import PivotNeedsValues
 from engine.refusals import Report, SessionRefused
 from engine.session_command_types import Command, CopyOut, Declare, End, Savepoint
-from engine.session_parameters import DIALECT, PARAMETERS
+from engine.session_parameters import DIALECT
 from engine.session_pivot import found_values
 from engine.session_ports import CatalogSession
 from engine.session_run import Run, Source
@@ -133,7 +133,7 @@ class Plans:
                 desk.environment,
                 state.process_id,
                 identity.principal.source_ip,
-                tuple((name, state.settings.get(name)) for name in PARAMETERS),
+                state.settings.pairs(),
             )
             return Source(text, None, desk.catalog.plan(text, oids, view, info, export=export))
         dialect = dialect or state.settings.get(DIALECT)

@@ -65,7 +65,7 @@ class Rows:
         if plan.source is None:
             raise SessionRefused(s.OBJECT_STATE, "The statement changed its kind.")
         run = Run(state.desk, state.facts, state.identity, plan.source)
-        work = run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.get("TimeZone"))
+        work = run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.spelling())
         await served(state, run, work)
         state.has_read = True
         portal.run = run

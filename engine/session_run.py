@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -132,9 +132,13 @@ class Run:
         return self.execution.columns if self.execution is not None else ()
 
     async def start(
-        self, parameters: Sequence[ParameterValue], formats: Sequence[int], timeout_s: float, time_zone: str
+        self,
+        parameters: Sequence[ParameterValue],
+        formats: Sequence[int],
+        timeout_s: float,
+        spelling: Mapping[str, str],
     ) -> None:
-        """Slot, then execution, which begins the moment the intent is durable.
+        """Slot, then execution, which begins the moment the intent is durable; `spelling` says how values are written.
 
         Raises:
             Refusal: the quota is used up, no slot, no audit, or the executor's no.
@@ -157,7 +161,7 @@ class Run:
         copy = source.copy
         row_format = f"copy_{copy.format}" if copy else "datarow"
         options: dict[str, str] = dict(copy.options) if copy else {}
-        options["time_zone"] = time_zone
+        options |= spelling
         remaining = max(0.001, timeout_s - (time.perf_counter() - self._began))
         if source.governed is not None:
             self.execution = await desk.executor.run(

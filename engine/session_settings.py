@@ -48,6 +48,15 @@ class SessionSettings:
             raise unknown(name)
         return parameter.default
 
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every parameter with its value, the client's own ones too."""
+        own = {*self.values, *self.defaults} - PARAMETERS.keys()
+        return tuple((name, self.get(name)) for name in (*PARAMETERS, *sorted(own)))
+
+    def spelling(self) -> dict[str, str]:
+        """How values are to be written: the options of the executor that say so."""
+        return {"time_zone": self.get("TimeZone"), "interval_style": self.get("IntervalStyle")}
+
     def duration_s(self, name: str) -> float:
         """A time parameter in seconds; 0 is none."""
         text = self.get(name)

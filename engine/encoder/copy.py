@@ -236,11 +236,13 @@ def _copy_data(payload: bytes) -> bytes:
     return b"d" + (len(payload) + 4).to_bytes(4, "big") + payload
 
 
-def copy_encoder(columns: Sequence[ResultColumn], options: CopyOptions, *, timezone: str = "UTC") -> CopyEncoder:
+def copy_encoder(
+    columns: Sequence[ResultColumn], options: CopyOptions, *, timezone: str = "UTC", interval_style: str = "postgres"
+) -> CopyEncoder:
     """The encoder of one COPY of `columns`.
 
     Raises:
         StatementRefused: an unknown time zone.
     """
     format_ = BINARY_FORMAT if options.format == "binary" else TEXT_FORMAT
-    return CopyEncoder(plan(columns, (format_,), timezone=timezone), options)
+    return CopyEncoder(plan(columns, (format_,), timezone=timezone, interval_style=interval_style), options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfoNotFoundError
 
 import pyarrow as pa
@@ -87,8 +87,12 @@ def parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def plan(columns: Sequence[ResultColumn], formats: Sequence[int], *, timezone: str = "UTC") -> EncodePlan:
+def plan(
+    columns: Sequence[ResultColumn], formats: Sequence[int], *, timezone: str = "UTC", interval_style: str = "postgres"
+) -> EncodePlan:
     """The plan for `columns`; `formats` as Bind gives them: none (text), one for all, or one each (0 text, 1 binary).
+
+    Intervals are written in `interval_style`: postgres or iso_8601.
 
     Raises:
         StatementRefused: formats that do not fit, or an unknown time zone.
@@ -102,7 +106,10 @@ def plan(columns: Sequence[ResultColumn], formats: Sequence[int], *, timezone: s
         zone = Zone(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise StatementRefused("The time zone is not known.", advice="Use a name like Europe/Berlin.") from None
-    return EncodePlan(tuple(columns), wanted, tuple(pg_type(column.type) for column in columns), zone)
+    types = tuple(pg_type(column.type) for column in columns)
+    if interval_style != "postgres":
+        types = tuple(replace(pg, interval_style=interval_style) for pg in types)
+    return EncodePlan(tuple(columns), wanted, types, zone)
 
 
 def _quoted(name: str) -> str:

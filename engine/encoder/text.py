@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,7 @@ def text_field(array: pa.Array, pg: PgType, zone: Zone) -> Field:
     if pg.oid == BYTEA and pa.types.is_binary(kind):
         return _hexadecimal(array)
     if pg.oid == INTERVAL and pa.types.is_struct(kind):
-        return strings_of(_intervals(array))
+        return strings_of(_intervals(array, interval_alone if pg.interval_style == "postgres" else interval_iso))
     if pa.types.is_null(kind):
         return strings_of(array.cast(pa.string()))
     raise not_understood(array)
@@ -132,13 +133,11 @@ def _quoted_if_bare(match: re.Match[str]) -> str:
     return f'"{"-" if token.startswith("-") and name == "Infinity" else ""}{name}"'
 
 
-def _intervals(array: pa.Array) -> pa.Array:
+def _intervals(array: pa.Array, alone: Callable[[int, int, int], str]) -> pa.Array:
     nulls = nulls_of(array)
     parts = zip(*(part.tolist() for part in interval_parts(array)), strict=True)
     hidden = [False] * len(array) if nulls is None else nulls.tolist()
-    return pa.array(
-        [None if null else interval_alone(*row) for row, null in zip(parts, hidden, strict=True)], pa.string()
-    )
+    return pa.array([None if null else alone(*row) for row, null in zip(parts, hidden, strict=True)], pa.string())
 
 
 def interval_alone(months: int, day: int, us: int) -> str:
@@ -154,3 +153,15 @@ def interval_alone(months: int, day: int, us: int) -> str:
         sign = "-" if us < 0 else "+" if before else ""
         out.append(sign + clock_alone(abs(us)))
     return " ".join(out)
+
+
+def interval_iso(months: int, day: int, us: int) -> str:
+    """One interval in PostgreSQL's `iso_8601` style: `P1Y2M-3DT4H5M6.7S`."""
+    years = int(months / 12)
+    date = "".join(f"{value}{unit}" for value, unit in ((years, "Y"), (months - years * 12, "M"), (day, "D")) if value)
+    sign = "-" if us < 0 else ""
+    seconds, fraction = divmod(abs(us), 1_000_000)
+    clock = [f"{sign}{value}{unit}" for value, unit in ((seconds // 3600, "H"), (seconds // 60 % 60, "M")) if value]
+    if seconds % 60 or fraction:
+        clock.append(f"{sign}{seconds % 60}{f'.{fraction:06d}'.rstrip('0') if fraction else ''}S")
+    return f"P{date}" + (f"T{''.join(clock)}" if clock else "" if date else "T0S")

@@ -54,6 +54,8 @@ class PgType:
     scale: int | None = None
     """Digits after the point of an exact DECIMAL; None for other types."""
     preparation: Preparation = Preparation.NONE
+    interval_style: str = "postgres"
+    """How the session wants intervals written: postgres or iso_8601."""
 
 
 @dataclass(frozen=True, slots=True)

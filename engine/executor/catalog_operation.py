@@ -13,11 +13,12 @@ from engine.catalog.emulation.statement import CatalogColumn, translate
 from engine.catalog.emulation.types import preload
 from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
-from engine.encoder.copy import CopyOptions, copy_encoder
+from engine.encoder.copy import copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
 from engine.executor.catalog_functions import interruptible_by
 from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
 from engine.executor.messages import Bound, Request, columns_reply
+from engine.executor.spelling import copy_options, spelling
 from governance.errors import EngineFailed, Refusal
 
 BATCH_ROWS = 20_000
@@ -129,14 +130,11 @@ def run(
     copying = work.row_format != "datarow"
     binary = work.row_format == "copy_binary"
     prepared = prepare(work.sql, columns, [1] if binary else () if copying else work.formats)
-    zone = str(work.row_options.get("time_zone", "UTC"))
     way: Any
     if copying:
-        options = {k: v for k, v in work.row_options.items() if k != "time_zone"}
-        copy_options = CopyOptions.parse(work.row_format.removeprefix("copy_"), options)
-        way = copy_encoder(prepared.columns, copy_options, timezone=zone)
+        way = copy_encoder(prepared.columns, copy_options(work), **spelling(work.row_options))
     else:
-        way = plan(prepared.columns, work.formats, timezone=zone)
+        way = plan(prepared.columns, work.formats, **spelling(work.row_options))
     sql = way.wrap(prepared.sql)
     values = {f"p{i}": parameter(bound) for i, bound in enumerate(request.parameters, 1)}
     cursor = cursor or instance.cursor()

@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from engine.cache.filesystem import PinnedFileSystem
 from engine.encoder import EncodePlan, ResultColumn, plan, result_columns
-from engine.encoder.copy import CopyOptions, copy_encoder
+from engine.encoder.copy import copy_encoder
 from engine.encoder.parameters import ParameterValue, bound_type, decode
 from engine.encoder.types import ELEMENT_OIDS, NUMERIC
 from engine.executor.failures import AssertionBroken, Failure, SourceFault, classify
 from engine.executor.messages import Request, columns_reply
 from engine.executor.read_ahead import read_ahead
+from engine.executor.spelling import copy_options, spelling
 
 BATCH_ROWS = 60_000
 _FIRST_ROWS = 2_048
@@ -258,11 +259,9 @@ class Statement:
 
     def _encoder(self, columns: Sequence[ResultColumn]) -> Any:
         work = self._request.work
-        zone = str(work.row_options.get("time_zone", "UTC"))
         if work.row_format == "datarow":
-            return plan(columns, work.formats, timezone=zone)
-        options = {k: v for k, v in work.row_options.items() if k != "time_zone"}
-        return copy_encoder(columns, CopyOptions.parse(work.row_format.removeprefix("copy_"), options), timezone=zone)
+            return plan(columns, work.formats, **spelling(work.row_options))
+        return copy_encoder(columns, copy_options(work), **spelling(work.row_options))
 
     def _batches(self, result: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
         """The first batch as it comes, later ones joined."""

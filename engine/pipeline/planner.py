@@ -16,6 +16,7 @@ from engine.pipeline.parameters import infer
 from engine.pipeline.pivot_values import needs_values, values_wanted
 from engine.pipeline.plan import Asking, Facts, Plan
 from engine.pipeline.plan_facts import fails_by_plan
+from engine.pipeline.postgres_spellings import respelled
 from engine.pipeline.predicates import check_predicates
 from engine.pipeline.prover import Prover, columns_of
 from engine.pipeline.relation import SecuredTable, secure
@@ -74,8 +75,8 @@ class Planner:
         Raises:
             Refusal: of any class of `governance.errors`.
         """
-        if asking.principal.dialect != "duckdb":
-            text = translate(text, asking.principal.dialect)
+        dialect = asking.principal.dialect
+        text = respelled(text) if dialect == "duckdb" else translate(text, dialect)
         work = _Work(asking, facts)
         text, tokens = _one_statement(text)
         prefix, kind = "", ""

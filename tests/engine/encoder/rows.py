@@ -39,10 +39,11 @@ def encoded(
     formats: Sequence[int] = (),
     *,
     timezone: str = "UTC",
+    interval_style: str = "postgres",
     batch: int = 60_000,
 ) -> bytes:
     """All rows of `sql` as the bytes a client gets."""
-    way = plan(columns_of(cursor, sql), formats, timezone=timezone)
+    way = plan(columns_of(cursor, sql), formats, timezone=timezone, interval_style=interval_style)
     reader = cursor.execute(way.wrap(sql)).to_arrow_reader(batch)
     return b"".join(bytes(data) for part in reader for data, _ in way.frames(part))
 

@@ -182,7 +182,29 @@ def test_a_value_is_the_same_bytes(
         assert column.typmod == answer.fmod(0)
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Africa/Monrovia"])
+@pytest.mark.parametrize("style", ["postgres", "iso_8601"])
+def test_intervals_stand_in_the_session_style(postgres: psycopg.Connection, duck, style: str) -> None:
+    written = [
+        "1 year 2 mons -3 days 04:05:06.7", "0", "-1 day", "-04:05:06.007", "14 mons", "-14 mons 2 days", "100 hours",
+        "0.000001 s", "-0.5 s", "-1 year -1 mon -1 day -00:00:01", "3 mons 00:01", "-59 s",
+    ]  # fmt: skip
+    listed = ", ".join(f"(INTERVAL '{text}')" for text in written)
+    postgres.execute(f"SET IntervalStyle = '{style}'".encode())
+    try:
+        theirs = [row[0] for row in postgres.execute(f"SELECT v::text FROM (VALUES {listed}) AS t(v)".encode())]
+    finally:
+        postgres.execute("RESET IntervalStyle")
+    ours = [row[0] for row in rows(duck, f"SELECT v FROM (VALUES {listed}) AS t(v)", interval_style=style)]
+    assert [text.decode() for text in ours if text is not None] == theirs
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Africa/Monrovia", "+05:30", "<-07>+07", "GMT-2",
+        "UTC+3", "<+02>-02", "+02:00:00",
+    ],
+)  # fmt: skip
 def test_instants_stand_in_the_session_time_zone(postgres: psycopg.Connection, duck, zone: str) -> None:
     moments = [
         "2024-03-31 00:59:59.999999+00", "2024-03-31 01:00:00+00", "2024-10-27 00:59:59+00", "2024-10-27 01:00:00+00",

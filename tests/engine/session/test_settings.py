@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.refusals import SessionRefused
-from engine.session_parameters import duration_ms
+from engine.session_parameters import PARAMETERS, duration_ms
 from engine.session_settings import SessionSettings
 
 
@@ -28,6 +28,7 @@ def test_set_show_reset() -> None:
         ("statement_timeout", "-1", "22023"),
         ("TimeZone", "../../etc/passwd", "22023"),
         ("TimeZone", "Nowhere/Atall", "22023"),
+        ("IntervalStyle", "sql_standard", "22023"),
         ("standard_conforming_strings", "off", "22023"),
         ("application_name", "x" * 5000, "22023"),
     ],
@@ -119,3 +120,14 @@ def test_a_transactions_modes_are_the_defaults_until_it_says_otherwise() -> None
     settings = SessionSettings()
     settings.set("default_transaction_isolation", "serializable")
     assert settings.get("transaction_isolation") == "serializable"
+
+
+def test_what_tools_set_out_of_habit_is_kept_and_shown() -> None:
+    settings = SessionSettings()
+    for name, value in (("enable_seqscan", "off"), ("max_parallel_workers_per_gather", "0"), ("work_mem", "64MB")):
+        settings.set(name, value)
+        assert settings.get(name) == value
+    settings.set("app.user", "5")
+    pairs = dict(settings.pairs())
+    assert pairs["app.user"] == "5"
+    assert pairs.keys() == PARAMETERS.keys() | {"app.user"}
