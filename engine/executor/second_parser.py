@@ -63,10 +63,14 @@ class DuckDBParser:
                     statements = document["statements"]
                     return Parse(("SELECT",) * len(statements), statements[0] if len(statements) == 1 else None)
                 if document.get("error_type") == "parser":
+                    if "expression depth" in str(document.get("error_message", "")):
+                        return Parse(failed=True, deep=True)
                     at = document.get("position", "")
                     return Parse(failed=True, failed_at=int(at) if str(at).isdigit() else None)
                 return Parse(tuple(s.type.name for s in self._connection.extract_statements(text)))
-            except (duckdb.Error, ValueError, RecursionError):
+            except RecursionError:
+                return Parse(failed=True, deep=True)
+            except (duckdb.Error, ValueError):
                 return Parse(failed=True)
 
     def spell(self, text: str, paths: Sequence[Path]) -> tuple[str, ...]:

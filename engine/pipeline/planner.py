@@ -24,7 +24,7 @@ from engine.pipeline.result_checks import result_checks
 from engine.pipeline.second_parser import Parse, SecondParser, Tree
 from engine.pipeline.splice import Segments, Splice, source_of
 from engine.pipeline.survey import Survey, TableRef
-from engine.pipeline.surveyor import survey_statement
+from engine.pipeline.surveyor import survey_statement, too_deep
 from engine.pipeline.text_gate import Token, scan
 from engine.pipeline.translate import translate
 from engine.pipeline.translated import check_translated
@@ -109,6 +109,8 @@ class Planner:
 
     def _parse(self, text: str, tokens: tuple[Token, ...], lead: str) -> Tree:
         parse = self._parser.parse(text)
+        if parse.deep:
+            raise too_deep()
         if parse.failed:
             at = parse.failed_at
             position = source_of(text, tokens).character(min(at, len(text.encode()))) + 1 if at is not None else None

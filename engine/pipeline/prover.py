@@ -37,6 +37,9 @@ from engine.pipeline.totals import (
 from governance.sql_types import BOOLEAN, FLOATS, TEXT, decimal_shape, is_integer, is_text, normal
 from governance.tables import Table, fold
 
+DEPTH_MAX = 64
+"""Deeper expressions are not proven: the proof descends with them."""
+
 
 @dataclass(slots=True)
 class Prover:
@@ -48,6 +51,7 @@ class Prover:
     strict: bool = False
     """Whether what is done to aggregates and windows must be proven too, and that a scalar sub-query has one row."""
     open: set[str] = field(default_factory=set)
+    depth: int = 0
 
     def name(self, name: str) -> Proven | None:
         """What every definition of a name agrees on, or None."""
@@ -100,7 +104,15 @@ class Prover:
         return self.name(names[-1])
 
     def expression(self, node: Node) -> Proven | None:
-        """The proof for one expression, or None when there is none."""
+        """The proof for one expression, or None when there is none, or it would be long."""
+        if self.depth >= DEPTH_MAX:
+            return None
+        self.depth += 1
+        proof = self._expression(node)
+        self.depth -= 1
+        return proof
+
+    def _expression(self, node: Node) -> Proven | None:
         kind = node["class"]
         if kind == "CONSTANT":
             type_ = node["value"]["type"]

@@ -27,6 +27,8 @@ class Parse:
     """Whether DuckDB's parser refuses the text."""
     failed_at: int | None = None
     """0-based byte offset of the refusal, when known."""
+    deep: bool = False
+    """Whether it is refused for its depth alone."""
 
 
 class SecondParser(Protocol):

@@ -11,12 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.pipeline.survey import CHILDREN, Call, Node, Place, Survey, TableRef, children
-from governance.errors import StatementRefused
+from governance.errors import StatementRefused, TextRefused
 from governance.tables import fold
 
 Scope = Mapping[str, bool]
 """Folded CTE name -> whether it may be named here (False: declared later in the same WITH)."""
 
+ARROWS_MAX = 10
+"""`a -> b` may be a lambda or a JSON path: DuckDB tries both, so each that stands in another doubles its work."""
+DEPTH_MAX = 300
+"""How many operators may stand in one another, as in a chain; anything else counts for three."""
+_LIGHT = frozenset({"+", "-", "*", "/", "//", "%", "||", "&", "|"})
 QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
 _QUERY_FIELDS: dict[str, frozenset[str]] = {
     "SELECT_NODE": frozenset(
@@ -71,11 +76,21 @@ def _only(node: Node, allowed: frozenset[str], common: frozenset[str]) -> None:
         raise _refuse(f"This form is not accepted ({min(unknown)} on {node['type']}).", node)
 
 
+def too_deep() -> TextRefused:
+    """The refusal of a statement whose expressions stand too deep in one another."""
+    return TextRefused(
+        f"The statement is nested too deeply: a chain of operators has at most {DEPTH_MAX} of them.",
+        advice="Put parts of the chain in brackets, or use concat, list_sum, IN.",
+    )
+
+
 class Surveyor:
     """The walk itself; `survey` is what it has found so far."""
 
     def __init__(self) -> None:
         self.survey = Survey()
+        self._arrows = 0
+        self._depth = 0
 
     def query(self, node: Node, scope: Scope) -> None:
         """A query node and everything below it."""
@@ -317,8 +332,18 @@ class Surveyor:
                 survey.define(item["value"], None)
         elif kind == "SUBQUERY":
             self._subquery(node["subquery"], scope)
+        weight = 1 if kind == "FUNCTION" and node["function_name"] in _LIGHT else 3
+        self._depth += weight
+        if self._depth > DEPTH_MAX:
+            raise too_deep()
+        self._arrows += kind == "LAMBDA"
+        if self._arrows > ARROWS_MAX:
+            what = f"At most {ARROWS_MAX} arrows and lambdas may stand in one another."
+            raise _refuse(what, node, "Write one path: json_extract(value, '$.a.b.c').")
         for child in children(node):
             self.expression(child, scope)
+        self._depth -= weight
+        self._arrows -= kind == "LAMBDA"
 
     def _call(self, node: Node, *, table: bool = False, window: bool = False) -> None:
         if node.get("export_state"):

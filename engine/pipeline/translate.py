@@ -174,6 +174,11 @@ def _check(node: exp.Expr, dialect: str) -> None:
         raise _refuse(f"this form of {kind.__name__}")
 
 
+_SLOW = frozenset({"^", "[", "->", "->>"})
+SLOW_MAX = 100
+"""Signs over which sqlglot takes a time that grows with the square of their number, none of which is translated."""
+
+
 def translate(text: str, dialect: str) -> str:
     """`text` of `dialect` in DuckDB's dialect, meaning the same.
 
@@ -187,6 +192,9 @@ def translate(text: str, dialect: str) -> str:
     tokens = scan(text)
     if not _whole_intervals(tokens):
         raise _refuse("this form of Interval")
+    dots = sum(token.kind == "dot" and before.kind == "bracket" for before, token in pairwise(tokens))
+    if dots + sum(token.text in _SLOW for token in tokens) > SLOW_MAX:
+        raise _refuse("so many powers, arrows and fields")
     if "\\" in text:
         raise _refuse("a backslash, which dialects read differently")
     text = spaced_parameters(text, tokens)
