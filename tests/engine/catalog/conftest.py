@@ -8,7 +8,9 @@ import pytest
 from engine.executor.catalog_instance import CatalogInstance
 from tests.engine.catalog.clients import image
 from tests.engine.catalog.postgres import Twins, twin_postgres
+from tests.engine.catalog.warehouse import running_warehouse
 from tests.support.postgres15 import missing
+from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="package")
@@ -30,3 +32,9 @@ def instance() -> Iterator[CatalogInstance]:
     made.show(image())
     yield made
     made.close()
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_warehouse(tmp_path_factory.mktemp("catalog")) as running:
+        yield running
