@@ -74,6 +74,7 @@ class Session:
         if not isinstance(startup, StartupMessage):
             raise ProtocolViolation("A start-up message was expected inside TLS.")
         settings, claims = _startup_settings(startup)
+        self._negotiate(startup)  # before authentication, as PostgreSQL does
         self.channel.send(backend.AUTHENTICATION_CLEARTEXT)
         await self.channel.flush()
         message = await self.channel.receive()
@@ -97,7 +98,6 @@ class Session:
         settings.defaults["session_authorization"] = identity.principal.email
         settings.defaults.setdefault(DIALECT, identity.key.dialect)
         self.state = self._state(identity, settings)
-        self._negotiate(startup)
 
     def _state(self, identity: Identity, settings: SessionSettings) -> SessionState:
         principal = identity.principal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import struct
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -305,5 +306,26 @@ def test_garbage_inside_tls(tmp_path: Path) -> None:
             raw.say(message("Q", b"select 1\0"))
             assert fields((await raw.hear())[1])["C"] == "08P01"
             await raw.close()
+
+    run(story())
+
+
+def test_a_newer_minor_version_is_negotiated_before_authentication(tmp_path: Path) -> None:
+    """As PostgreSQL does: what is spoken and which options are not known, and the log-in goes on."""
+
+    async def story() -> None:
+        async with front(tmp_path) as f:
+            for minor, option in ((2, ""), (0, "_pq_.later"), (9999, "_pq_.later")):
+                raw = await Raw.secure(f)
+                body = struct.pack("!HH", 3, minor) + b"user\0x\0database\0production\0"
+                body += (option.encode() + b"\0on\0" if option else b"") + b"\0"
+                raw.say(struct.pack("!I", len(body) + 4) + body)
+                kind, told = await raw.hear()
+                options = [option.encode() + b"\0"] if option else []
+                assert (kind, told) == ("v", struct.pack("!II", 0x30000, len(options)) + b"".join(options))
+                assert (await raw.hear())[0] == "R"
+                raw.say(message("p", f.key.encode() + b"\0"))
+                assert (await raw.until_ready())[-1] == ("Z", b"I")
+                await raw.close()
 
     run(story())
