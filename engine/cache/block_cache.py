@@ -35,8 +35,6 @@ from engine.cache.objects import (
 _OPEN_MAX = 512
 _RANGE_PARTS_MAX = (4 << 20) // PART_BYTES
 """Longer runs are fetched as several ranges, side by side."""
-_FETCH_S = 30.0
-"""How long a reader waits for the store, its retries and those in line before included; then the statement is told."""
 _WARM_AT_ONCE = 8
 
 
@@ -144,7 +142,7 @@ class BlockCache:
         # From here to the last fetch's beginning nothing is awaited: what is missing is asked for once.
         have: dict[int, GrowingBlock] = {}
         waits: dict[Fetch, None] = {}
-        missing: list[int] = []
+        missing = 0
         cached = 0
         now = asyncio.get_running_loop().time()
         for number in numbers:
@@ -166,16 +164,16 @@ class BlockCache:
                 if coming:
                     waits[fetch] = None
                     lacking &= ~coming
-            missing += (number * PARTS + part for part in range(PARTS) if lacking >> part & 1)
-        for low, high in runs(missing, _RANGE_PARTS_MAX):
+            missing |= lacking << (number - numbers.start) * PARTS
+        for low, high in runs(missing, numbers.start * PARTS, _RANGE_PARTS_MAX):
             waits[self._fetches.begin(stored, low, high, {n: have[n] for n in blocks_of(low, high)})] = None
-        came = await self._awaited(list(waits)) if waits else []
+        came = [await fetch.arrived() for fetch in waits]
         given: list[OpenBlock] = []
         for number in numbers:
             needed = parts_within(number, first, end)
-            candidates = [found[number] for found in (have, *came) if number in found]
-            whole = next((one for one in candidates if not needed & ~one.parts), None)
-            given.append(whole or await self._united(candidates))
+            files = (have[number], *(found[number] for found in came if number in found))
+            whole = next((one for one in files if not needed & ~one.parts), None)
+            given.append(whole or await self._united(files))
         asked = min(end * PART_BYTES, stored.size) - first * PART_BYTES
         return Given(tuple(given), cached, asked - cached)
 
@@ -236,14 +234,6 @@ class BlockCache:
             self._open[key] = block
             while len(self._open) > _OPEN_MAX:
                 self._open.popitem(last=False)
-
-    async def _awaited(self, fetches: list[Fetch]) -> list[Mapping[int, OpenBlock]]:
-        """What the fetches brought. Raises as `blocks`."""
-        await asyncio.wait([fetch.done for fetch in fetches], timeout=_FETCH_S)
-        for fetch in fetches:
-            if not fetch.done.done():
-                self._fetches.give_up(fetch)
-        return [fetch.done.result() for fetch in fetches]
 
     def _came(self, fetch: Fetch, given: Mapping[int, OpenBlock]) -> None:
         """A fetch has brought its parts."""

@@ -125,11 +125,12 @@ class BlockClient:
         """Open blocks with parts in [first, end), and who brings the others: new requests, and those of others."""
         have: dict[int, Block] = {}
         joined: dict[_Request, None] = {}
-        missing: list[int] = []
+        blocks = blocks_of(first, end)
+        missing = 0
         messages = []
         now = time.monotonic()
         with self._lock:
-            for block in blocks_of(first, end):
+            for block in blocks:
                 key = (number, block)
                 lacking = parts_within(block, first, end)
                 held = self._open.get(key)
@@ -146,9 +147,9 @@ class BlockClient:
                     if brings:
                         joined[request] = None
                         lacking &= ~brings
-                missing += (block * PARTS + part for part in range(PARTS) if lacking >> part & 1)
+                missing |= lacking << (block - blocks.start) * PARTS
             asked = []
-            for low, high in runs(missing, (BLOCKS_MAX - 1) * PARTS):
+            for low, high in runs(missing, blocks.start * PARTS, (BLOCKS_MAX - 1) * PARTS):
                 request = _Request(number, low, high)
                 asked.append(request)
                 messages.append(self._register(request))

@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from engine.cache.block_index import BlockKey
 from engine.cache.block_volume import GrowingBlock, OpenBlock, unlisted
@@ -19,27 +18,48 @@ from engine.cache.object_store import ObjectStore, StoreFailed
 from engine.cache.objects import BLOCK_BYTES, PART_BYTES, PARTS, StoredObject, parts_within
 
 _AT_ONCE = 32
+_WAIT_S = 30.0
+"""How long readers wait for a range, the store's retries and those in line before included; then they are told."""
 _STOP_S = 1.0
 """How long the end waits for a range that is being written."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Fetch:
-    """Parts [first, end) of an object on their way into `blocks`, by number; `done` gives where each of them is.
+    """Parts [first, end) of an object on their way into `blocks`, by number."""
 
-    That is the same block, or one of its own (`unlisted`) when the volume could not take the parts.
-    """
-
-    stored: StoredObject
-    first: int
-    end: int
-    blocks: Mapping[int, GrowingBlock]
-    done: asyncio.Future[Mapping[int, OpenBlock]]
+    def __init__(self, stored: StoredObject, first: int, end: int, blocks: Mapping[int, GrowingBlock]) -> None:
+        self.stored, self.first, self.end, self.blocks = stored, first, end, blocks
+        self.ended = False
+        self.given: Mapping[int, OpenBlock] = {}
+        self.failed: BaseException | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def bytes(self) -> int:
         """How many come."""
         return min(self.end * PART_BYTES, self.stored.size) - self.first * PART_BYTES
+
+    async def arrived(self) -> Mapping[int, OpenBlock]:
+        """Where the parts of each block are: in the same block, or in one of their own when the volume is full.
+
+        Raises:
+            ObjectGone, StoreFailed: as the store says.
+            ConnectionError: the cache is stopping.
+        """
+        if not self.ended:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        if self.failed is not None:
+            raise self.failed
+        return self.given
+
+    def end_with(self, given: Mapping[int, OpenBlock], failed: BaseException | None) -> None:
+        """Tell those who wait."""
+        self.ended, self.given, self.failed = True, given, failed
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
 
 Come = Callable[[Fetch, Mapping[int, OpenBlock]], None]
@@ -49,12 +69,13 @@ class Fetches:
     """Begins fetches and knows which are on their way. All methods belong to one event loop."""
 
     def __init__(self, store: ObjectStore, come: Come) -> None:
-        """`come` is told on the event loop of each fetch that succeeded, before `done` is settled."""
+        """`come` is told on the event loop of each fetch that succeeded, before those who wait for it."""
         self._store = store
         self._come = come
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Fetch | None] = queue.SimpleQueue()
         self._pending: dict[BlockKey, list[Fetch]] = {}
+        self._deadlines: dict[Fetch, asyncio.TimerHandle] = {}
         self._threads = [threading.Thread(target=self._work, name="fetch", daemon=True) for _ in range(_AT_ONCE)]
         for thread in self._threads:
             thread.start()
@@ -65,20 +86,16 @@ class Fetches:
 
     def begin(self, stored: StoredObject, first: int, end: int, blocks: Mapping[int, GrowingBlock]) -> Fetch:
         """Have parts [first, end) brought to `blocks`."""
-        fetch = Fetch(stored, first, end, blocks, self._loop.create_future())
-        fetch.done.add_done_callback(_look_at)
+        fetch = Fetch(stored, first, end, blocks)
         for number in blocks:
             self._pending.setdefault((stored.key, number), []).append(fetch)
+        self._deadlines[fetch] = self._loop.call_later(_WAIT_S, self._end, fetch, {}, StoreFailed("failed"))
         self._queue.put(fetch)
         return fetch
 
-    def give_up(self, fetch: Fetch) -> None:
-        """Nobody waits any longer: whoever wants these parts next asks anew. Should they come yet, they are kept."""
-        self._end(fetch, {}, StoreFailed("failed"))
-
     async def stop(self) -> None:
         """End: what is on its way fails, and nothing is written any more, but for ranges the store has just given."""
-        for fetch in {fetch for pending in self._pending.values() for fetch in pending}:
+        for fetch in tuple(self._deadlines):
             self._end(fetch, {}, ConnectionError("the cache is stopping"))
         for _ in self._threads:
             self._queue.put(None)
@@ -105,7 +122,7 @@ class Fetches:
 
     def _bring(self, fetch: Fetch) -> Mapping[int, OpenBlock]:
         """Read from the store and write to the volume. Raises as `ObjectStore.read`."""
-        if fetch.done.done():
+        if fetch.ended:
             return {}
         start = fetch.first * PART_BYTES
         data = self._store.read(fetch.stored, start, start + fetch.bytes)
@@ -122,24 +139,15 @@ class Fetches:
         return given
 
     def _end(self, fetch: Fetch, given: Mapping[int, OpenBlock], failed: BaseException | None) -> None:
-        for number in fetch.blocks:
-            key = (fetch.stored.key, number)
-            pending = self._pending.get(key, [])
-            if fetch in pending:
-                pending.remove(fetch)
-            if not pending:
-                self._pending.pop(key, None)
+        """It has come, or failed, or is given up: should it come yet then, what it brought is kept."""
         if given:
             self._come(fetch, given)
-        if fetch.done.done():
-            return  # nobody waited so long
-        if failed is not None:
-            fetch.done.set_exception(failed)
-        else:
-            fetch.done.set_result(given)
-
-
-def _look_at(done: asyncio.Future[Mapping[int, OpenBlock]]) -> None:
-    """So that a failure nobody waits for any more is not reported as forgotten."""
-    if not done.cancelled():
-        done.exception()
+        if fetch.ended:
+            return
+        self._deadlines.pop(fetch).cancel()
+        for number in fetch.blocks:
+            pending = self._pending[fetch.stored.key, number]
+            pending.remove(fetch)
+            if not pending:
+                del self._pending[fetch.stored.key, number]
+        fetch.end_with(given, failed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,17 +29,16 @@ def blocks_of(first: int, end: int) -> range:
     return range(first // PARTS, (end - 1) // PARTS + 1)
 
 
-def runs(parts: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
-    """Neighbors of ascending `parts` together as [first, end), at most `longest` in a run."""
-    first = end = -1
-    for part in parts:
-        if part != end or part - first >= longest:
-            if end > first:
-                yield first, end
-            first = part
-        end = part + 1
-    if end > first:
-        yield first, end
+def runs(parts: int, at: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Neighboring bits of `parts`, the lowest of which is number `at`, as [first, end), at most `longest` in a run."""
+    while parts:
+        skipped = (parts & -parts).bit_length() - 1
+        parts >>= skipped
+        at += skipped
+        length = min((~parts & (parts + 1)).bit_length() - 1, longest)
+        yield at, at + length
+        parts >>= length
+        at += length
 
 
 def parts_of(start: int, end: int) -> tuple[int, int]:

@@ -7,7 +7,6 @@ one there, sets nothing off.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections import OrderedDict, defaultdict
@@ -65,7 +64,7 @@ class ReadAhead:
         """`read` and `ask` take (object number, start, end) in bytes; `read` raises OSError, `ask` does not wait."""
         self._read = read
         self._ask = ask
-        self._notes: queue.Queue[tuple[int, int, int, int]] = queue.Queue(_NOTES_MAX)
+        self._notes: queue.SimpleQueue[tuple[int, int, int, int]] = queue.SimpleQueue()
         self._scans: OrderedDict[int, _Scan] = OrderedDict()
 
     def start(self) -> None:
@@ -74,9 +73,8 @@ class ReadAhead:
 
     def note(self, number: int, size: int, start: int, end: int, *, waited: bool) -> None:
         """Bytes [start, end) of an object of `size` bytes were read; `waited`: they had to be asked for."""
-        if waited or number in self._scans:
-            with contextlib.suppress(queue.Full):  # so busy a worker waits for nothing
-                self._notes.put_nowait((number, size, start, end))
+        if (waited or number in self._scans) and self._notes.qsize() < _NOTES_MAX:  # so busy a worker waits for nothing
+            self._notes.put((number, size, start, end))
 
     def _follow(self) -> None:
         while True:
