@@ -122,7 +122,7 @@ class CopyEncoder:
         """The rows of `batch` as whole CopyData messages and how many; the header comes before the first.
 
         Raises:
-            ResourceExceeded: a row above 1 GB. EngineFailed: a type without an encoding.
+            ResourceExceeded: a row above ROW_BYTES_MAX. EngineFailed: a type without an encoding.
         """
         if not batch.num_rows:
             return

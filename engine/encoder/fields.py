@@ -25,8 +25,8 @@ Mask = npt.NDArray[np.bool_]
 PAD = 0xFE
 """Never in ASCII text, in a length below 254, or in -1."""
 _PAD = bytes([PAD])
-ROW_BYTES_MAX = 1 << 30
-"""PostgreSQL's own limit on a field and on a message."""
+ROW_BYTES_MAX = 255 << 20
+"""A row is handed on whole, in one frame (`engine.executor.messages.FRAME_BYTES_MAX`)."""
 FRAME_BYTES = 1 << 20
 """About how much is handed on at a time: what is copied from process to process stays in a core's own cache."""
 FIXED_RUN_MIN = 16
@@ -237,9 +237,9 @@ def row_sizes(fields: list[Field], rows: int, fixed: int) -> I32:
 
 
 def too_large() -> ResourceExceeded:
-    """The refusal of a value or row above PostgreSQL's gigabyte."""
+    """The refusal of a row that is too large to be handed on."""
     return ResourceExceeded(
-        "A row of the result is larger than 1 GB, which the protocol cannot carry.",
+        "A row of the result is larger than 255 MB.",
         advice="Select fewer or shorter columns, or cut long values with substring().",
     )
 

@@ -12,7 +12,7 @@ from engine.encoder.binary import binary_field
 from engine.encoder.calendar import Zone
 from engine.encoder.few import ROWS_MAX as FEW_ROWS
 from engine.encoder.few import few_rows
-from engine.encoder.fields import Field, messages
+from engine.encoder.fields import ROW_BYTES_MAX, Field, messages, too_large
 from engine.encoder.text import text_field
 from engine.encoder.types import PgType, Preparation, ResultColumn, pg_type
 from governance.errors import StatementRefused
@@ -67,11 +67,13 @@ class EncodePlan:
         """The rows of `batch` as whole DataRow messages, in parts, and how many rows each holds.
 
         Raises:
-            ResourceExceeded: a row above 1 GB. EngineFailed: a type without an encoding.
+            ResourceExceeded: a row above ROW_BYTES_MAX. EngineFailed: a type without an encoding.
         """
         for part in parts_of(batch):
             few = few_rows(part, self.types, self.formats) if 0 < part.num_rows <= FEW_ROWS and self.columns else None
             if few is not None:
+                if part.num_rows == 1 and len(few) > ROW_BYTES_MAX:
+                    raise too_large()
                 yield memoryview(few), part.num_rows
             elif part.num_rows:
                 yield from messages(self.fields(part), part.num_rows, _HEAD).frames()

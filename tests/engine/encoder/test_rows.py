@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from engine.encoder import plan, result_columns
 from engine.encoder.fields import ROW_BYTES_MAX, Strings, messages
+from engine.executor.messages import FRAME_BYTES_MAX
 from governance.errors import EngineFailed, ResourceExceeded, StatementRefused
 from tests.engine.encoder.rows import connection, data_rows, encoded, rows, taken_apart, whole
 
@@ -218,7 +219,11 @@ def test_no_columns_are_rows_all_the_same() -> None:
     assert bytes(messages([], 2, b"D").data) == data_rows([[], []])
 
 
-def test_a_row_above_a_gigabyte_is_refused() -> None:
+def test_a_row_that_no_frame_holds_is_refused() -> None:
+    assert ROW_BYTES_MAX < FRAME_BYTES_MAX
+    alone = pa.RecordBatch.from_arrays([pa.array(["x" * 5000])], names=["v"])
+    with patch("engine.encoder.plan.ROW_BYTES_MAX", 4096), pytest.raises(ResourceExceeded):
+        whole(plan(result_columns(["v"], ["VARCHAR"]), ()), alone)
     huge = Strings(pa.array([b""]), np.array([ROW_BYTES_MAX], np.int32), None)
     with pytest.raises(ResourceExceeded):
         messages([huge], 1, b"D")
