@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from governance.audit_choice import AuditChoice, CustomPattern, SqlForm
 from governance.errors import InvalidRequest
 from governance.policies import (
     AppliesTo,
@@ -22,7 +23,8 @@ from governance.policies import (
     TimeWindow,
     View,
 )
-from governance.principals import Agent
+from governance.principals import DIALECTS, Agent
+from governance.quota import Quota
 from governance.roles import Role
 from governance.rulebook import Key, Limits, Rulebook, User, decode, decode_policy, encode, encode_policy
 from governance.scopes import Scope
@@ -65,6 +67,7 @@ POLICIES: st.SearchStrategy[Policy] = st.one_of(
     ),
     st.builds(MinimumGroup, NAMES, NAMES, TABLES, st.integers(2, 99), ROLES, APPLIES),
 )
+QUOTAS = st.builds(Quota, st.integers(0, 9), st.integers(0, 9))
 BOOKS = st.builds(
     Rulebook,
     environment=NAMES,
@@ -89,12 +92,19 @@ BOOKS = st.builds(
             agent=st.none() | st.builds(Agent, NAMES, NAMES, NAMES),
             networks=st.just(("10.0.0.0/8",)),
             allowed_tables=TEXTS,
+            expires_at=st.sampled_from(("", "2027-01-01T00:00:00.000000Z")),
+            dialect=st.sampled_from(DIALECTS),
+            role=st.none() | st.sampled_from(Role),
+            quota=QUOTAS,
         ),
         max_size=3,
     ).map(tuple),
     policies=st.lists(POLICIES, max_size=4).map(tuple),
     views=st.lists(st.builds(View, NAMES, TABLES, NAMES), max_size=2).map(tuple),
     limits=st.builds(Limits, cache_generation=st.integers(0, 9)),
+    mask_key_id=st.sampled_from(("", "k1")),
+    quotas=st.lists(st.tuples(NAMES, QUOTAS), max_size=2).map(tuple),
+    audit=st.builds(AuditChoice, st.sampled_from(SqlForm), st.just((CustomPattern("STAFF", "S[0-9]+"),))),
 )
 
 

@@ -179,6 +179,11 @@ def test_what_is_not_known_well_enough_is_not_proven(condition: str) -> None:
         ("i = (SELECT u.i FROM x.t u LIMIT 2)", False),
         ("i = (SELECT max(u.i) FROM x.t u GROUP BY u.s)", False),
         ("i > (SELECT row_number() OVER () FROM x.t u)", False),
+        ("i > (SELECT max(u.i) OVER () FROM x.t u)", False),
+        ("s > (SELECT lower(max(u.s)) FROM x.t u)", True),
+        ("s > (SELECT max(u.s) FROM x.t u GROUP BY ROLLUP (u.z))", False),
+        ("s > (SELECT max(u.s) FROM x.t u GROUP BY ALL)", False),
+        ("s > (SELECT lower(u.s) FROM x.t u)", False),
     ],
 )
 def test_a_sub_query_that_may_have_two_rows_is_proven_only_where_the_plan_does_not_ask(
