@@ -28,6 +28,8 @@ class NodeMetrics:
         self.bytes = Counter("hatidata_bytes_returned", "Bytes of rows sent to clients.", registry=r)
         cache = Counter("hatidata_statements_by_cache", "Statements by cache status.", ["status"], registry=r)
         self.cache = {name: cache.labels(name) for name in ("hit", "partial", "miss", "none")}
+        read = Counter("hatidata_bytes_read", "Bytes of tables for statements, by source.", ["source"], registry=r)
+        self.bytes_from = {name: read.labels(name) for name in ("cache", "store")}
         self.connections = Gauge("hatidata_connections", "Authenticated connections.", registry=r)
         self.half_open = Gauge("hatidata_connections_half_open", "Connections not authenticated yet.", registry=r)
         self.refused_connections = Counter(

@@ -55,6 +55,14 @@ class Facts(Protocol):
     def cache_status(self) -> str:
         """hit, partial, miss, none."""
 
+    @property
+    def cache_bytes(self) -> int:
+        """Handed over from the cache volume."""
+
+    @property
+    def store_bytes(self) -> int:
+        """Fetched from the object store."""
+
 
 class Execution(Protocol):
     """One statement that runs. Leaving it as a context manager frees what it holds."""

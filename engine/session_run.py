@@ -344,6 +344,8 @@ class Run:
                 execution_ms=round(facts.execution_ms, 3) if facts else 0.0,
                 queue_ms=round(self._queue_ms, 3),
                 cache_status=cache,
+                cache_bytes=facts.cache_bytes if facts else 0,
+                store_bytes=facts.store_bytes if facts else 0,
                 error_code=told.code if told else ("internal_error" if error and status == "failed" else ""),
                 error_reason=self._texts.redact(told.reason)[:_VALUE_CHARS_MAX] if told else "",
                 sqlstate=told.sqlstate if told else "",
@@ -357,6 +359,9 @@ class Run:
             metrics.queue_seconds.observe(self._queue_ms / 1000)
         if cache in metrics.cache:
             metrics.cache[cache].inc()
+        if facts:
+            metrics.bytes_from["cache"].inc(facts.cache_bytes)
+            metrics.bytes_from["store"].inc(facts.store_bytes)
         metrics.rows.inc(self.rows)
         metrics.bytes.inc(self.bytes)
         if told:

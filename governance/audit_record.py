@@ -106,6 +106,10 @@ class QueryOutcome:
     queue_ms: float = 0.0
     cache_status: str = "none"
     """hit, partial, miss, none."""
+    cache_bytes: int = 0
+    """Handed over from the cache volume."""
+    store_bytes: int = 0
+    """Fetched from the object store."""
     error_code: str = ""
     error_reason: str = ""
     """Redacted; may say what the client is not told."""
@@ -202,7 +206,8 @@ def encode_outcome(outcome: QueryOutcome) -> bytes:
         f'{{"ended_at":{_text(outcome.ended_at)},"status":{_text(outcome.status)},'
         f'"rows_returned":{int(outcome.rows_returned)},"bytes_returned":{int(outcome.bytes_returned)},'
         f'"execution_ms":{_duration(outcome.execution_ms)},"queue_ms":{_duration(outcome.queue_ms)},'
-        f'"cache_status":{_text(outcome.cache_status)},"error_code":{_text(outcome.error_code)},'
+        f'"cache_status":{_text(outcome.cache_status)},"cache_bytes":{int(outcome.cache_bytes)},'
+        f'"store_bytes":{int(outcome.store_bytes)},"error_code":{_text(outcome.error_code)},'
         f'"error_reason":{_text(outcome.error_reason)},"sqlstate":{_text(outcome.sqlstate)}}}'
     ).encode("ascii")
 

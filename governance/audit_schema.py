@@ -90,6 +90,8 @@ QUERY_FIELDS = (
     Field(
         "cache_status", {"enum": ["hit", "partial", "miss", "none"]}, "public", "Whether blocks came from the cache."
     ),
+    Field("cache_bytes", _COUNT, "public", "Bytes that the cache volume had; older records lack it."),
+    Field("store_bytes", _COUNT, "public", "Bytes fetched from the store; older records lack it."),
     Field("error_code", _TEXT, "public", "Stable code of a refusal or failure, or empty."),
     Field("error_reason", _TEXT, "secret", "Why, redacted; may say what the client was not told."),
     Field("sqlstate", _TEXT, "public", "The SQLSTATE the client got, or empty."),
@@ -111,6 +113,8 @@ EVENT_FIELDS = (
     Field("extra", {"type": "object"}, "sensitive", "Facts of this kind of event."),
     *_LINK,
 )
+_LATER = {"cache_bytes", "store_bytes"}
+"""Fields that older records of this version lack."""
 _OPTIONAL = {field.name for field in _SESSION} - {"source_ip"}
 
 
@@ -121,7 +125,7 @@ def schema() -> dict[str, Any]:
         "$id": SCHEMA_ID,
         "title": "HatiData audit record, version 1",
         "oneOf": [{"$ref": "#/$defs/query"}, {"$ref": "#/$defs/event"}],
-        "$defs": {"query": _object(QUERY_FIELDS, set()), "event": _object(EVENT_FIELDS, _OPTIONAL)},
+        "$defs": {"query": _object(QUERY_FIELDS, _LATER), "event": _object(EVENT_FIELDS, _OPTIONAL)},
     }
 
 

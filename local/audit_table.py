@@ -25,7 +25,7 @@ from governance.errors import SourceUnavailable
 from local.audit_days import folder_taken, fresh_days, object_taken, open_derived
 from local.audit_rows import SCHEMA, of_organization, read
 
-VERSION = 1
+VERSION = 2
 CATCH_UP_S = 5.0
 """How long one statement may spend on taking new objects in."""
 KEEP_S = 900.0

@@ -52,6 +52,8 @@ outcomes = st.builds(
     rows_returned=st.integers(0, 2**62),
     execution_ms=st.floats(0, 1e9),
     cache_status=st.sampled_from(["hit", "partial", "miss", "none"]),
+    cache_bytes=st.integers(0, 2**62),
+    store_bytes=st.integers(0, 2**62),
     error_reason=texts,
 )
 events = st.builds(

@@ -163,6 +163,8 @@ class FakeFacts:
     bytes: int = 0
     execution_ms: float = 1.0
     cache_status: str = "none"
+    cache_bytes: int = 0
+    store_bytes: int = 0
 
 
 def data_row(*values: bytes | None) -> bytes:
