@@ -132,6 +132,7 @@ def functions(names: Callable[[], Names], told: Callable[[], descriptions.Descri
     yield "hd_index_is", descriptions.index_is, (number, text), "BOOLEAN"
     yield "hd_index_column_is", descriptions.index_column_is, (number, "INTEGER", text), "BOOLEAN"
     yield "hd_access_method_is", descriptions.access_method_is, (number, text), "BOOLEAN"
+    yield "hd_readable", lambda oid: names().readable(oid), (number,), "BOOLEAN"
     yield "hd_column_known", lambda oid, name: names().column_known(oid, name), (number, text), "BOOLEAN"
     yield "hd_description", fixed_texts.description, (number, text, "INTEGER"), text
     yield "hd_constraint", fixed_texts.constraint, (number, "BOOLEAN"), text

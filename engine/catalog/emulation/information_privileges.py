@@ -9,7 +9,15 @@ from collections.abc import Iterator
 
 from engine.catalog.emulation.image import OWNER, CatalogImage
 from engine.catalog.emulation.information_schema import producer
-from engine.catalog.emulation.rows import PG_CATALOG_OID, PRODUCERS, Row, information_schema_oid, static, static_schema
+from engine.catalog.emulation.rows import (
+    PG_CATALOG_OID,
+    PRODUCERS,
+    Row,
+    information_schema_oid,
+    public_relations,
+    static,
+    static_schema,
+)
 
 _SELECT = {"grantor": OWNER, "privilege_type": "SELECT", "is_grantable": "NO"}
 
@@ -24,30 +32,12 @@ def _own_tables(image: CatalogImage) -> Iterator[Row]:
 
 @producer("table_privileges")
 def _tables(image: CatalogImage) -> Iterator[Row]:
-    for row in _public_relations():
+    for row in public_relations():
         yield {
             **_SELECT, "grantee": "PUBLIC", "table_catalog": image.database, "table_schema": static_schema(row),
             "table_name": row["relname"], "with_hierarchy": "YES",
         }  # fmt: skip
     yield from _own_tables(image)
-
-
-def _public_relations() -> Iterator[Row]:
-    """PostgreSQL's own relations that everyone may read."""
-    for row in static("pg_class"):
-        if row["relkind"] in "rv" and row["relname"] not in _NOT_PUBLIC and not row["relname"].startswith("_pg_"):
-            yield row
-
-
-_NOT_PUBLIC = frozenset(
-    (
-        "pg_authid", "pg_backend_memory_contexts", "pg_config", "pg_file_settings", "pg_hba_file_rules",
-        "pg_ident_file_mappings", "pg_largeobject", "pg_replication_origin_status", "pg_shadow",
-        "pg_shmem_allocations", "pg_statistic", "pg_statistic_ext_data", "pg_subscription", "pg_user_mapping",
-        "sql_parts", "transforms",
-    )
-)  # fmt: skip
-"""Relations that PostgreSQL 15 shows its owner alone."""
 
 
 def _own_columns(image: CatalogImage) -> Iterator[Row]:
@@ -61,7 +51,7 @@ def _own_columns(image: CatalogImage) -> Iterator[Row]:
 
 @producer("column_privileges")
 def _columns(image: CatalogImage) -> Iterator[Row]:
-    public = {row["oid"]: row for row in _public_relations()}
+    public = {row["oid"]: row for row in public_relations()}
     for column in static("pg_attribute"):
         row = public.get(column["attrelid"])
         if row is not None and int(column["attnum"]) > 0:

@@ -370,6 +370,16 @@ class Names:
             return name in self._own_columns[oid]
         return any(r["attrelid"] == str(oid) and r["attname"] == name for r in self._rows.static("pg_attribute"))
 
+    @cached_property
+    def _readable(self) -> frozenset[int]:
+        """Relations that the principal may select from: his own and those of PostgreSQL that are everyone's."""
+        public = (int(row["oid"]) for row in self._rows.public_relations())
+        return frozenset((*public, *(r.oid for r in self._image.relations)))
+
+    def readable(self, oid: int | None) -> bool:
+        """Whether `oid` is a relation that the principal may select from."""
+        return oid in self._readable
+
     def known(self, kind: str, oid: int | None) -> bool:
         """Whether an object of that number is there: `relation`, `schema` or `type`."""
         if kind == "relation":

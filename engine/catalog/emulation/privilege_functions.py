@@ -67,6 +67,8 @@ def _privilege(kind: int, granted: str, objects: int, known_words: str = _TABLE_
         text = rest[-1].sql
         test = f"(CASE WHEN regexp_matches({text}, {every}) THEN regexp_matches({text}, {pattern}) "
         test += f"WHEN {text} IS NOT NULL THEN error('HD22023') END)"
+        if kind == t.REGCLASS:
+            test = f"({test} AND hd_readable({first.sql}))"
         if role:
             test = f"(CASE WHEN {role} THEN {test} END)"
         if objects == 2 and t.is_text(rest[0].type):

@@ -67,6 +67,24 @@ def information_schema_oid() -> int:
     return next(oid for r in static("pg_class") if (oid := int(r["relnamespace"])) not in _FIXED_SCHEMAS)
 
 
+_NOT_PUBLIC = frozenset(
+    (
+        "pg_authid", "pg_backend_memory_contexts", "pg_config", "pg_file_settings", "pg_hba_file_rules",
+        "pg_ident_file_mappings", "pg_largeobject", "pg_replication_origin_status", "pg_shadow",
+        "pg_shmem_allocations", "pg_statistic", "pg_statistic_ext_data", "pg_subscription", "pg_user_mapping",
+        "sql_parts", "transforms",
+    )
+)  # fmt: skip
+"""Relations that PostgreSQL 15 shows its owner alone."""
+
+
+def public_relations() -> Iterator[Row]:
+    """PostgreSQL's own relations that everyone may read."""
+    for row in static("pg_class"):
+        if row["relkind"] in "rv" and row["relname"] not in _NOT_PUBLIC and not row["relname"].startswith("_pg_"):
+            yield row
+
+
 def role_oid(user: str) -> int:
     """The id of the session's role."""
     return _Oids().of("role", user)
