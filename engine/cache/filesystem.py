@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import fsspec
 
 from engine.cache.block_client import BlockClient, BlocksRefused
+from engine.cache.files_ahead import FilesAhead
 from engine.cache.read_ahead import ReadAhead
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -56,11 +57,14 @@ class Faults:
 
 
 class _Pinned:
-    __slots__ = ("name", "number", "size", "tables")
+    __slots__ = ("at", "files", "name", "number", "size", "tables")
 
     def __init__(self, name: str, number: int, size: int) -> None:
         self.name, self.number, self.size = name, number, size
         self.tables: Counter[str] = Counter()
+        self.files: list[_Pinned] = []
+        """Those of the newest snapshot that holds it; it is number `at` of them."""
+        self.at = 0
 
 
 class PinnedFile:
@@ -141,6 +145,7 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         super().__init__()
         self._block_client = blocks
         self._ahead = ReadAhead(lambda number, start, end: blocks.read(number, start, end)[0], blocks.ask)
+        self._files_ahead = FilesAhead(blocks.ask)
         self._known = threading.Condition()
         self._snapshots: dict[str, tuple[str, list[_Pinned]]] = {}
         self._objects: dict[str, _Pinned] = {}
@@ -157,13 +162,14 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
             for image in images:
                 if image.id in self._snapshots:
                     continue
-                files = []
+                files: list[_Pinned] = []
                 for pinned in image.objects:
                     known = self._numbers.get(pinned.number)
                     if known is None:
                         known = _Pinned(f"o/{pinned.number}/{pinned.path}", pinned.number, pinned.size)
                         self._numbers[pinned.number] = self._objects[known.name] = known
                     known.tables[image.table] += 1
+                    known.files, known.at = files, len(files)
                     files.append(known)
                 self._snapshots[image.id] = (image.table, files)
             self._known.notify_all()
@@ -178,6 +184,7 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
                     if pinned.tables[table] <= 0:
                         del pinned.tables[table]
                     if not pinned.tables:
+                        pinned.files = []
                         del self._numbers[pinned.number], self._objects[pinned.name]
 
     def await_snapshots(self, ids: tuple[str, ...], timeout_s: float) -> bool:
@@ -237,7 +244,11 @@ class PinnedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
         Raises:
             PermissionError: any other mode.
+            OSError: the node is gone.
         """
         if mode not in ("rb", "r"):
             raise PermissionError("read-only")
-        return PinnedFile(self._find(path), self._block_client, self._ahead, self.faults)
+        pinned = self._find(path)
+        for table in tuple(pinned.tables):
+            self._files_ahead.opened(table, pinned.files, pinned.at)
+        return PinnedFile(pinned, self._block_client, self._ahead, self.faults)

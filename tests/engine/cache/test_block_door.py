@@ -113,9 +113,7 @@ def test_a_reader_asks_again_for_what_its_file_did_not_hold_yet(tmp_path: Path) 
         (first, second), _ = await asyncio.to_thread(client.get, number, *span)
         whole = (1 << PARTS) - 1
         assert (first.parts | 0b110, second.parts) == (whole, 1)
-        assert (use.store_bytes, use.cache_bytes) == ((5 + PARTS - 6) * PART_BYTES, 0), (
-            "not handed over again"
-        )
+        assert (use.store_bytes, use.cache_bytes) == ((5 + PARTS - 6) * PART_BYTES, 0), "not handed over again"
         assert len(store.reads) == 6
         await asyncio.gather(*(asyncio.to_thread(client.get, number, at, at + 9) for at in range(0, len(data), 50_000)))
         assert sum(end - start for _, start, end in store.reads) == len(data), "each byte once"
