@@ -96,3 +96,11 @@ class Twin(Lab):
             lab.db.execute(f"CREATE TABLE {table} AS SELECT {items} FROM {self.files[table]} WHERE org_id = 1")
         lab.db.execute(f"CREATE TABLE s.o AS FROM {self.files[TableName('s', 'o')]}")
         return lab
+
+
+def answers_of(lab: Lab, sql: str) -> Outcome:
+    """What a database answers to whom nothing is hidden in it."""
+    cursor = lab.db.cursor()
+    cursor.execute(f'USE "{BASE}"')
+    result = cursor.execute(sql)
+    return Outcome("ok", [(d[0], str(d[1])) for d in result.description or ()], result.fetchall())

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.pipeline.red_twins import Twin
-from tests.support.governed_lab import BASE, Lab, Outcome
+from tests.engine.pipeline.red_twins import Twin, answers_of
+from tests.support.governed_lab import Lab
 
 QUERIES = (
     "SELECT g, count(*), sum(dec), round(avg(f), 4) FROM s.t GROUP BY g ORDER BY g",
@@ -110,15 +110,8 @@ def permitted(twin: Twin) -> Lab:
     return twin.permitted()
 
 
-def _plain(lab: Lab, sql: str) -> Outcome:
-    cursor = lab.db.cursor()
-    cursor.execute(f'USE "{BASE}"')
-    result = cursor.execute(sql)
-    return Outcome("ok", [(d[0], str(d[1])) for d in result.description or ()], result.fetchall())
-
-
 @pytest.mark.parametrize("sql", QUERIES)
 def test_w4_8_an_analysts_query_answers_as_over_the_permitted_database(twin: Twin, permitted: Lab, sql: str) -> None:
-    governed, plain = twin.ask(sql), _plain(permitted, sql)
+    governed, plain = twin.ask(sql), answers_of(permitted, sql)
     assert governed.error == ""
     assert repr(governed) == repr(plain)

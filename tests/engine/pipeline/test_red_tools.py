@@ -1,0 +1,153 @@
+# ruff: noqa: E501
+"""Not over-blocking, once more: what BI tools, dbt and analysts write, after their recorded forms.
+
+Metabase, Tableau, Looker, Superset, Power BI, Grafana and dbt first, then cohorts, funnels, sessions, gaps and islands,
+percentiles, moving figures, JSON, lists, spines, anti-joins, pivots, time zones.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.pipeline.red_twins import Twin, answers_of
+from tests.support.governed_lab import Lab
+
+QUERIES = (
+    'SELECT "source"."g" AS "g", count(*) AS "count" FROM (SELECT "s"."t"."id" AS "id", "s"."t"."g" AS "g", "s"."t"."dec" AS "dec" FROM "s"."t") "source" WHERE "source"."dec" > 2 GROUP BY "source"."g" ORDER BY "source"."g" ASC',
+    'SELECT "s"."t"."g" AS "g", CAST(DATE_TRUNC(\'month\', "s"."t"."ts") AS DATE) AS "ts", SUM("s"."t"."dec") AS "sum" FROM "s"."t" WHERE ("s"."t"."ts" >= TIMESTAMP \'2020-01-01 00:00:00.000\' AND "s"."t"."ts" < TIMESTAMP \'2020-07-01 00:00:00.000\') GROUP BY "s"."t"."g", CAST(DATE_TRUNC(\'month\', "s"."t"."ts") AS DATE) ORDER BY "s"."t"."g" ASC, CAST(DATE_TRUNC(\'month\', "s"."t"."ts") AS DATE) ASC',
+    'SELECT (CAST(extract(dow from "s"."t"."ts") AS integer) + 1) AS "dow", count(distinct "s"."t"."email") AS "count" FROM "s"."t" GROUP BY (CAST(extract(dow from "s"."t"."ts") AS integer) + 1) ORDER BY 1',
+    'SELECT "Customers"."g" AS "g", SUM(1) AS "sum:Number of Records:ok", MIN("Customers"."ssn") AS "min:ssn:nk" FROM "s"."t" "Customers" WHERE (CAST("Customers"."name" AS TEXT) = \'3\') GROUP BY 1 ORDER BY 1',
+    'SELECT SUM("t0"."dec") AS "TEMP(Calculation_1)(1)", SUM(CASE WHEN ("t0"."num" > 5) THEN "t0"."dec" ELSE 0 END) AS "x", (CASE WHEN SUM("t0"."num") = 0 THEN NULL ELSE SUM("t0"."dec") / SUM("t0"."num") END) AS "ratio" FROM "s"."t" "t0" HAVING (COUNT(1) > 0)',
+    "SELECT t.g AS \"t.g\", COALESCE(SUM(t.dec), 0) AS \"t.total\", COUNT(DISTINCT CASE WHEN t.num > 3 THEN t.id ELSE NULL END) AS \"t.big\" FROM s.t AS t WHERE ((t.ts >= TIMESTAMP '2020-01-01') AND (t.ts < (TIMESTAMP '2020-01-01' + INTERVAL '90 day'))) GROUP BY 1 HAVING COUNT(*) > 5 ORDER BY 2 DESC, 1 LIMIT 500",
+    "SELECT DATE_TRUNC('week', ts) AS __timestamp, g AS g, sum(num) AS \"SUM(num)\" FROM s.t JOIN (SELECT g AS g__, sum(num) AS mme_inner__ FROM s.t WHERE ts >= '2020-01-01 00:00:00' GROUP BY g ORDER BY mme_inner__ DESC, g LIMIT 3) AS series_limit ON g = g__ WHERE ts >= '2020-01-01' AND ts < '2020-12-31' GROUP BY DATE_TRUNC('week', ts), g ORDER BY ALL LIMIT 1000",
+    'select "_"."g", count(1) as "a0" from (select "rows"."id" as "id", "rows"."g" as "g" from (select "id", "g", "num" from "s"."t" "$Table") "rows" where "rows"."num" >= 3 and "rows"."num" is not null) "_" group by "_"."g" order by 1 limit 1000001',
+    "SELECT floor(extract(epoch from ts)/86400)*86400 AS \"time\", g AS metric, avg(f) AS value FROM s.t WHERE ts BETWEEN '2020-01-01T00:00:00Z' AND '2020-03-01T00:00:00Z' GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT time_bucket(INTERVAL '7 days', ts) AS \"time\", avg(f) FROM s.t GROUP BY 1 ORDER BY 1",
+    "with src as (select * from s.t), renamed as (select id as customer_id, g as segment, name::int as n, ts as created_at from src), final as (select *, row_number() over (partition by segment order by created_at desc, customer_id) as rn from renamed) select customer_id, segment, n, created_at from final where rn = 1 order by 1",
+    "select count(*) as failures, count(*) != 0 as should_warn, count(*) != 0 as should_error from (select id from s.t where id is null) dbt_internal_test",
+    "select count(*) as failures from (with all_values as (select g as value_field, count(*) as n_records from s.t group by g) select * from all_values where value_field not in ('g0','g1','g2','g3','g4')) dbt_internal_test",
+    "select from_field from (with child as (select tid as from_field from s.o where tid is not null), parent as (select id as to_field from s.t) select from_field from child left join parent on child.from_field = parent.to_field where parent.to_field is null) q",
+    "WITH cohort AS (SELECT email, min(date_trunc('month', ts)) AS cohort_month FROM s.t GROUP BY email), act AS (SELECT email, date_trunc('month', ts) AS m FROM s.t) SELECT cohort_month, date_diff('month', cohort_month, m) AS k, count(DISTINCT email) AS users FROM cohort JOIN act USING (email) GROUP BY ALL ORDER BY ALL",
+    "WITH steps AS (SELECT email, min(CASE WHEN num = 1 THEN ts END) AS s1, min(CASE WHEN num = 2 THEN ts END) AS s2, min(CASE WHEN num = 3 THEN ts END) AS s3 FROM s.t GROUP BY email) SELECT count(s1) AS a, count(CASE WHEN s2 > s1 THEN 1 END) AS b, count(CASE WHEN s3 > s2 AND s2 > s1 THEN 1 END) AS c, round(100.0 * count(CASE WHEN s2 > s1 THEN 1 END) / nullif(count(s1), 0), 1) AS pct FROM steps",
+    "WITH e AS (SELECT g, ts, id, CASE WHEN ts - lag(ts) OVER (PARTITION BY g ORDER BY ts, id) > INTERVAL '30 minutes' THEN 1 ELSE 0 END AS new_session FROM s.t), s AS (SELECT *, sum(new_session) OVER (PARTITION BY g ORDER BY ts, id) AS sid FROM e) SELECT g, sid, count(*), min(ts), max(ts), max(ts) - min(ts) AS len FROM s GROUP BY ALL ORDER BY ALL LIMIT 20",
+    "WITH x AS (SELECT id, id - row_number() OVER (ORDER BY id) AS grp FROM (SELECT DISTINCT id FROM s.t WHERE num <> 4)) SELECT min(id) AS start, max(id) AS stop, count(*) FROM x GROUP BY grp ORDER BY 1 LIMIT 20",
+    "SELECT g, percentile_cont(0.5) WITHIN GROUP (ORDER BY dec) AS p50, percentile_cont(ARRAY[0.9, 0.99]) WITHIN GROUP (ORDER BY f) AS p FROM s.t GROUP BY g ORDER BY g",
+    "SELECT d, sum(dec) AS day_total, avg(sum(dec)) OVER (ORDER BY d RANGE BETWEEN INTERVAL 6 DAYS PRECEDING AND CURRENT ROW) AS ma7 FROM s.t GROUP BY d ORDER BY d LIMIT 30",
+    "WITH m AS (SELECT date_trunc('year', d) AS y, sum(dec) AS total FROM s.t GROUP BY 1) SELECT y, total, lag(total) OVER (ORDER BY y) AS prev, round((total - lag(total) OVER (ORDER BY y)) / nullif(lag(total) OVER (ORDER BY y), 0) * 100, 2) AS yoy FROM m ORDER BY y",
+    "SELECT a.note AS x, b.note AS y, count(*) AS together FROM s.o a JOIN s.o b ON a.tid = b.tid AND a.note < b.note JOIN s.t ON t.id = a.tid GROUP BY 1, 2 HAVING count(*) > 2 ORDER BY 3 DESC, 1, 2",
+    "SELECT lower(trim(regexp_replace(g, '[^a-z0-9]+', '-', 'g'))) AS slug, initial FROM (SELECT g, upper(left(g, 1)) || substr(g, 2) AS initial FROM s.t) q GROUP BY ALL ORDER BY ALL",
+    "SELECT nullif(trim(memo), '') IS NULL AS empty, count(*) FROM s.t GROUP BY 1",
+    "SELECT string_split(ssn, '*') AS parts, len(string_split(ssn, '*')), array_to_string(list_reverse(string_split(g, '')), '') AS rev FROM s.t ORDER BY id LIMIT 5",
+    "SELECT json_extract(j, '$.a')::INT AS a, j.a AS b, json_extract_string(j, ['$.a', '$.b']) AS many, json_array_length('[1,2]'), json_keys(j) FROM s.t ORDER BY id LIMIT 5",
+    "SELECT k.unnest AS key, count(*) FROM s.t, unnest(json_keys(j)) AS k GROUP BY 1 ORDER BY 1",
+    "SELECT json_object('id', id, 'tags', tags, 'when', ts) FROM s.t ORDER BY id LIMIT 3",
+    "SELECT list_sort(list_distinct(flatten(list(tags)))) FROM s.t",
+    "SELECT id, list_filter(ii, x -> x > 0), list_sum(ii), list_avg(ii), list_aggregate(ii, 'max'), ii[-1], ii[1:2] FROM s.t ORDER BY id LIMIT 5",
+    "SELECT id, info, info.a, struct_extract(info, 'n') + 1, {'id': id, 'g': g} AS packed, struct_pack(x := id).x FROM s.t ORDER BY id LIMIT 5",
+    "SELECT map_keys(m), map_values(m), m['k'], map_extract(m, 'none'), cardinality(m) FROM s.t ORDER BY id LIMIT 5",
+    "WITH spine AS (SELECT unnest(generate_series(DATE '2020-01-01', DATE '2020-01-31', INTERVAL '1 day'))::DATE AS day) SELECT day, coalesce(sum(t.dec), 0) AS total, count(t.id) AS n FROM spine LEFT JOIN s.t ON t.d = spine.day GROUP BY day ORDER BY day",
+    "SELECT range AS day FROM range(DATE '2020-01-01', DATE '2020-01-05', INTERVAL 1 DAY) ORDER BY 1",
+    "SELECT o.k FROM s.o LEFT JOIN s.t ON t.id = o.tid WHERE t.id IS NULL ORDER BY 1",
+    "SELECT o.k FROM s.o WHERE NOT EXISTS (SELECT * FROM s.t WHERE t.id = o.tid AND t.num > 5) ORDER BY 1 LIMIT 20",
+    "SELECT g, sum(CASE WHEN name = '1' THEN 1 ELSE 0 END) AS ones, sum((name = '2')::INT) AS twos, avg(CASE WHEN num > 5 THEN f END) AS av, max(if(num > 5, f, NULL)) FROM s.t GROUP BY g ORDER BY g",
+    "SELECT coalesce(g, 'Total') AS g, coalesce(name, 'All') AS name, sum(num), grouping_id(g, name) FROM s.t GROUP BY GROUPING SETS ((g, name), (g), ()) ORDER BY ALL",
+    "SELECT id, dec, sum(dec) OVER w AS run, avg(dec) OVER (w ROWS BETWEEN 6 PRECEDING AND CURRENT ROW) AS ma, count(*) OVER (PARTITION BY g) AS n, first_value(dec) OVER w, rank() OVER (PARTITION BY g ORDER BY dec DESC, id) FROM s.t WINDOW w AS (PARTITION BY g ORDER BY id) ORDER BY id LIMIT 30",
+    "SELECT id, dec, max(dec) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING EXCLUDE CURRENT ROW), lead(dec, 2, 0) OVER (ORDER BY id), lag(g IGNORE NULLS) OVER (ORDER BY id) FROM s.t ORDER BY id LIMIT 10",
+    "SELECT o.k, t.id, t.dec FROM s.o ASOF LEFT JOIN s.t ON o.g = t.g AND o.k >= t.id ORDER BY ALL LIMIT 20",
+    "SELECT * EXCLUDE (rn, tz, tzm, j, m, nested) FROM (SELECT *, row_number() OVER (PARTITION BY email ORDER BY ts DESC, id) AS rn FROM s.t) WHERE rn = 1 ORDER BY id LIMIT 5",
+    "SELECT * EXCLUDE (tz, tzm) FROM s.t QUALIFY row_number() OVER (PARTITION BY g, name ORDER BY id DESC) = 1 ORDER BY id LIMIT 5",
+    "WITH RECURSIVE tree AS (SELECT id, id // 3 AS parent, 0 AS lvl, g::VARCHAR AS path FROM s.t WHERE id = 0 UNION ALL SELECT c.id, c.id // 3, tree.lvl + 1, tree.path || '>' || c.g FROM s.t c JOIN tree ON c.id // 3 = tree.id AND c.id > tree.id WHERE tree.lvl < 3) SELECT lvl, count(*), max(path) FROM tree GROUP BY lvl ORDER BY lvl",
+    "SELECT string_agg(g, ', ' ORDER BY id DESC) FILTER (WHERE id < 10) AS gs, array_agg(id ORDER BY id)[1:5] AS ids FROM s.t",
+    "SELECT DISTINCT ON (g, name) g, name, id, ts FROM s.t ORDER BY g, name, ts DESC, id DESC",
+    "SELECT id, CASE num WHEN 0 THEN 'none' WHEN 1 THEN 'one' ELSE num::VARCHAR END AS word, dec / nullif(num, 0) AS safe, num // nullif(num % 3, 0) FROM s.t ORDER BY id LIMIT 10",
+    "SELECT count(*), count(try_cast(name AS INTEGER)), sum(try_cast(name AS DECIMAL(10,2))), min(try_cast(g AS DATE)), count(*) FILTER (try_cast(name AS INT) BETWEEN 2 AND 4) FROM s.t",
+    "SELECT id, regexp_extract(ssn, '(\\d{4})$', 1) AS last4, regexp_replace(g, '\\d', '#'), regexp_extract_all(name, '\\d'), regexp_split_to_array(g, '') FROM s.t WHERE regexp_matches(g, '^g[13]$') ORDER BY id LIMIT 5",
+    "SELECT id FROM s.t WHERE g ~ '^g1$' AND g !~ 'x' AND name SIMILAR TO '[0-9]+' ORDER BY id LIMIT 5",
+    "SELECT id, epoch(ts)::BIGINT AS sec, epoch_ms(ts) AS ms, to_timestamp(1577836800 + id) AT TIME ZONE 'UTC' AS back, make_timestamp(1577836800000000 + id) FROM s.t ORDER BY id LIMIT 5",
+    "SELECT (ts AT TIME ZONE 'UTC') AT TIME ZONE 'America/New_York' AS local_ts, count(*) FROM s.t GROUP BY 1 ORDER BY 1 LIMIT 5",
+    "SELECT date_trunc('day', tz AT TIME ZONE 'Europe/Berlin')::DATE AS day, count(*) FROM s.t GROUP BY 1 ORDER BY 1",
+    "SELECT strftime(ts, '%Y-W%W') AS wk, extract(isodow FROM ts) AS d, extract('week' FROM ts), date_part('quarter', ts), count(*) FROM s.t GROUP BY ALL ORDER BY ALL LIMIT 10",
+    "SELECT strptime(strftime(d, '%d/%m/%Y'), '%d/%m/%Y')::DATE = d AS same, count(*) FROM s.t GROUP BY 1",
+    "SELECT age(TIMESTAMP '2024-01-01', ts) AS a, date_diff('day', d, DATE '2024-01-01') AS days, d + 7 AS next_week, d - INTERVAL '1 month' AS before, last_day(d), d + to_days(num::INT) FROM s.t ORDER BY id LIMIT 5",
+    "SELECT id FROM s.t WHERE ts >= date_trunc('month', TIMESTAMP '2020-03-15') AND ts < date_trunc('month', TIMESTAMP '2020-03-15') + INTERVAL '1 month' ORDER BY id LIMIT 5",
+    "SELECT id FROM s.t WHERE ts > now() - INTERVAL '100 years' AND d <= current_date AND ts <= current_timestamp ORDER BY id LIMIT 3",
+    "SELECT count(*) FROM s.t WHERE d = ANY(ARRAY[DATE '2020-01-01', DATE '2020-01-02']) OR id = ANY([1,2,3]) OR id IN (SELECT unnest([5,6]))",
+    "SELECT g, name, sum(num) FROM s.t GROUP BY CUBE (g, name) HAVING grouping(g) = 0 OR sum(num) > 100 ORDER BY ALL LIMIT 20",
+    "SELECT width_bucket, count(*) FROM (SELECT least(floor((f - 0) / 0.4)::INT + 1, 10) AS width_bucket FROM s.t) q GROUP BY 1 ORDER BY 1",
+    "SELECT ntile(10) OVER (ORDER BY dec, id) AS decile, dec FROM s.t QUALIFY decile = 10 ORDER BY dec, id LIMIT 5",
+    "SELECT corr(num, f), covar_samp(num, f), regr_slope(num, f), regr_r2(num, f), stddev_samp(num), var_samp(f), skewness(num), kurtosis(num) FROM s.t",
+    "SELECT approx_count_distinct(email) BETWEEN 40 AND 60, approx_quantile(num, 0.5), mode(g), entropy(g), mad(num) FROM s.t",
+    "SELECT min_by(id, ts), max_by(id, id), arg_max(g, id, 3), arg_min(id, id, 2) FROM s.t",
+    "SELECT histogram(num), list(DISTINCT g ORDER BY g), array_agg(DISTINCT name ORDER BY name), string_agg(DISTINCT name, '|' ORDER BY name) FROM s.t",
+    "SELECT t.g, o.note, h.v FROM s.t t FULL OUTER JOIN s.o o ON t.id = o.tid FULL JOIN s.h h ON h.id = t.id ORDER BY ALL LIMIT 10",
+    "SELECT id, (SELECT string_agg(o.note, ',' ORDER BY o.k) FROM s.o WHERE o.tid = t.id) AS notes, (SELECT count(*) FROM s.o WHERE o.tid = t.id) AS n FROM s.t ORDER BY id LIMIT 5",
+    "SELECT g, top.id, top.dec FROM (SELECT DISTINCT g FROM s.t) gs CROSS JOIN LATERAL (SELECT id, dec FROM s.t WHERE s.t.g = gs.g ORDER BY dec DESC, id LIMIT 2) top ORDER BY ALL",
+    "SELECT id, unnest(ii) AS i, generate_subscripts(ii, 1) AS pos FROM s.t ORDER BY id, pos LIMIT 6",
+    "SELECT id, ord, tag FROM s.t, unnest(tags) WITH ORDINALITY AS u(tag, ord) ORDER BY id, ord LIMIT 6",
+    "SELECT * FROM (SELECT g, name, num FROM s.t) PIVOT (sum(num) AS total, count(*) AS n FOR g IN ('g0' AS zero, 'g1' AS one)) ORDER BY name",
+    "SELECT name, kind, value FROM (SELECT name, sum(num)::DOUBLE AS nums, sum(f) AS fs FROM s.t GROUP BY name) UNPIVOT (value FOR kind IN (nums, fs)) ORDER BY ALL",
+    "SELECT g, bool_and(num >= 0), bool_or(num > 9), bit_xor(num), product(1 + num / 1000.0), geomean(num + 1), favg(f), fsum(f) FROM s.t GROUP BY g ORDER BY g",
+    "SELECT id, hash(id) IS NOT NULL, md5(g), sha256(g), base64(encode(g)), hex(id), to_base(id, 36), bin(id), url_encode(g) FROM s.t ORDER BY id LIMIT 3",
+    "SELECT id, levenshtein(g, 'g1') AS d, jaro_winkler_similarity(g, 'g11') AS s, soundex FROM (SELECT *, left(g, 1) AS soundex FROM s.t) q ORDER BY d, id LIMIT 5",
+    "SELECT concat_ws('-', g, name, num) AS key, printf('%05d', id), format('{:,}', id * 1000), lpad(name, 5, '0'), repeat('=', 3), g || ':' || name FROM s.t ORDER BY id LIMIT 5",
+    "SELECT bar(num, 0, 10, 20) AS chart, num FROM s.t ORDER BY id LIMIT 5",
+    "SELECT id, greatest(num, 3, 5), least(dec, 2.5), round(dec, 1), ceil(f), floor(f), trunc(f), abs(-num), sign(num), num % 3, mod(num, 4), power(num, 2), sqrt(num), ln(num + 1), log10(num + 1), exp(1), pi() FROM s.t ORDER BY id LIMIT 5",
+    "SELECT id, ts::DATE, ts::TIME, CAST(ts AS VARCHAR), dec::INTEGER, f::DECIMAL(10,3), num::VARCHAR(10), '42'::INT, true::INT, 1::BOOLEAN FROM s.t ORDER BY id LIMIT 3",
+    "SELECT count(*) FROM s.t WHERE (g, name) IN (('g1', '1'), ('g2', '2'))",
+    "SELECT id, row(id, g), (id, g) = (1, 'g1') FROM s.t ORDER BY id LIMIT 2",
+    "SELECT count(t), count(*), count(t.memo) FROM s.t",
+    "SELECT COLUMNS(c -> c LIKE 'i%' AND c <> 'info' AND c <> 'ii') FROM s.t ORDER BY id LIMIT 2",
+    "SELECT g AS grp, sum(num) AS total, total / count(*) AS mean, mean > 4 AS high FROM s.t GROUP BY grp HAVING total > 10 ORDER BY total DESC, grp",
+    "SELECT 100.0 * count(*) FILTER (WHERE num > 5) / count(*) AS pct, sum(dec) FILTER (WHERE g = 'g1') AS g1, count(DISTINCT name) FILTER (WHERE g = 'g1') FROM s.t",
+    "SELECT d, count(*) FROM s.t WHERE strftime(d, '%Y') = '2020' AND month(d) = 2 AND dayofweek(d) IN (0, 6) GROUP BY d ORDER BY d LIMIT 5",
+    "SELECT id FROM s.t WHERE lower(g) LIKE 'g%' AND g ILIKE 'G1' AND g NOT LIKE '%\\_%' ESCAPE '\\' AND g GLOB 'g*' ORDER BY id LIMIT 3",
+    "SELECT * FROM (SELECT id, g FROM s.t USING SAMPLE 100 PERCENT (bernoulli)) ORDER BY id LIMIT 3",
+    "SELECT count(*) > 0 FROM s.t TABLESAMPLE reservoir(50 ROWS)",
+    "(SELECT 'a' AS src, count(*) AS n FROM s.t) UNION ALL (SELECT 'b', count(*) FROM s.o) UNION ALL (SELECT 'c', count(*) FROM s.h) ORDER BY src",
+    "SELECT id FROM s.t INTERSECT ALL SELECT k FROM s.o EXCEPT SELECT 5 ORDER BY 1 LIMIT 5",
+    "SELECT id, num FROM s.t ORDER BY num DESC NULLS LAST, id ASC LIMIT 10 OFFSET 5",
+    "SELECT id FROM s.t ORDER BY ALL DESC LIMIT 3",
+    "SELECT * FROM s.t LIMIT 0",
+    "SELECT * FROM s.t WHERE 1 = 0",
+    "SELECT 1 AS one FROM s.t LIMIT 1",
+    "SELECT g, count(*) FROM s.t GROUP BY g ORDER BY count(*) DESC, g FETCH FIRST 2 ROWS ONLY",
+    "SELECT g, sum(num) OVER (PARTITION BY g) / sum(num) OVER () AS share FROM s.t GROUP BY g, num ORDER BY ALL LIMIT 5",
+    "SELECT date_trunc('month', ts)::DATE AS month, count(DISTINCT email) AS mau, count(DISTINCT email) * 1.0 / lag(count(DISTINCT email)) OVER (ORDER BY date_trunc('month', ts)::DATE) AS growth FROM s.t GROUP BY 1 ORDER BY 1",
+    "WITH params AS (SELECT DATE '2020-01-01' AS lo, DATE '2020-06-30' AS hi) SELECT count(*) FROM s.t, params WHERE d BETWEEN lo AND hi",
+    "WITH t AS (SELECT * FROM s.t) SELECT t.g, count(*) FROM t GROUP BY t.g ORDER BY 1",
+    "SELECT x.g, y.n FROM (SELECT g FROM s.t GROUP BY g) x NATURAL JOIN (SELECT g, count(*) AS n FROM s.t GROUP BY g) y ORDER BY 1",
+    "SELECT max(len(tags)), avg(len(tags)), sum(list_sum(ii)), count(*) FILTER (list_contains(tags, '2')), count(*) FILTER (len(list_intersect(tags, ['1','2'])) > 1) FROM s.t",
+    "SELECT id, list_zip(tags, ii), list_position(tags, '1'), list_has_any(tags, ['2']), list_reduce(ii, (a, b) -> a + b), list_sort(ii, 'DESC'), array_slice(tags, 1, 1) FROM s.t ORDER BY id LIMIT 3",
+    "SELECT sum(num) FROM s.t WHERE id IN (SELECT DISTINCT tid FROM s.o WHERE note IN ('n1', 'n2') AND amt > (SELECT avg(amt) FROM s.o))",
+    "SELECT typeof(id), typeof(tags), pg_typeof(dec), typeof(ssn), typeof(pay) FROM s.t LIMIT 1",
+    "SELECT any_value(ssn), any_value(phone), max(email), count(DISTINCT ssn), approx_top_k(g, 2) FROM s.t WHERE id = 3",
+    "SELECT min(ts) + (max(ts) - min(ts)) / 2 AS middle FROM s.t",
+    "SELECT sum(dec) OVER (ORDER BY ts RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND INTERVAL '1 hour' FOLLOWING) AS s, id FROM s.t ORDER BY id LIMIT 5",
+    "SELECT time_bucket(INTERVAL '1 week', d) AS w, count(*) FROM s.t GROUP BY w ORDER BY w LIMIT 5",
+    "SELECT isfinite(f), isnan(f), f::VARCHAR FROM s.t ORDER BY id LIMIT 2",
+    "SELECT id, ts, lead(ts) OVER (PARTITION BY g ORDER BY ts, id) AS valid_to, coalesce(lead(ts) OVER (PARTITION BY g ORDER BY ts, id), TIMESTAMP '9999-12-31') FROM s.t ORDER BY id LIMIT 5",
+    "SELECT DISTINCT g, name FROM s.t WHERE name IS NOT DISTINCT FROM '1' ORDER BY ALL",
+    "SELECT array_agg({'id': id, 'g': g} ORDER BY id) FROM s.t WHERE id < 3",
+    "SELECT to_json(list({'g': g, 'n': n})) FROM (SELECT g, count(*) AS n FROM s.t GROUP BY g ORDER BY g) q",
+    "SELECT je.id, je.key, je.value FROM (SELECT j FROM s.t WHERE id < 5) q, json_each(j) je ORDER BY ALL",
+    "SELECT t.* EXCLUDE (tz, tzm), o.amt FROM s.t t JOIN s.o o ON o.tid = t.id WHERE t.id = 3 AND o.amt > 0 ORDER BY o.amt",
+    "SELECT id, v.word FROM (VALUES (1, 'one'), (2, 'two')) AS v(num, word) JOIN s.t USING (num) ORDER BY id LIMIT 5",
+    "SELECT t::VARCHAR FROM s.t WHERE id < 2 ORDER BY t.id",
+    "SELECT * EXCLUDE (tz, tzm) REPLACE (upper(g) AS g) RENAME (name AS label) FROM s.t LIMIT 0",
+    "SELECT count(*) FROM s.t WHERE (id, num) > (10, 3) AND id NOT BETWEEN 50 AND 60",
+    "SELECT id FROM s.t WHERE position('1' IN g) > 0 AND char_length(name) = 1 AND substring(g FROM 2 FOR 1) = '1' ORDER BY id LIMIT 3",
+)
+
+
+@pytest.fixture(scope="module")
+def labs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Twin, Lab]:
+    twin = Twin(tmp_path_factory.mktemp("tools"), "A", 3)
+    return twin, twin.permitted()
+
+
+@pytest.mark.parametrize("sql", QUERIES)
+def test_w4_8_a_tools_query_answers_as_over_the_permitted_database(labs: tuple[Twin, Lab], sql: str) -> None:
+    twin, permitted = labs
+    governed = twin.ask(sql)
+    assert governed.error == ""
+    assert repr(governed) == repr(answers_of(permitted, sql))
