@@ -23,7 +23,7 @@ class CopyReader(TokenReader):
             raise SessionRefused(
                 s.INSUFFICIENT_PRIVILEGE, "COPY to a file or program is not allowed.", advice="Use COPY ... TO STDOUT."
             )
-        self.expect("stdout")
+        self.expect("stdout", "stdin")  # PostgreSQL takes either for the client, and PHP says the latter
         self.accept("with")
         options = self._options()
         kind = options.pop("format", "text")

@@ -194,7 +194,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("TimeZone", "UTC", _time_zone, reported=True),
         Parameter("backslash_quote", "safe_encoding", _any),
         Parameter("block_size", "8192"),
-        Parameter("bytea_output", "hex", _only("hex")),
+        Parameter("bytea_output", "hex", _only("hex", "escape")),
         Parameter("check_function_bodies", "on", _bool),
         Parameter(
             "client_min_messages",
@@ -300,7 +300,6 @@ _ADVICE = {
     "client_encoding": "Only UTF8 is offered.",
     "datestyle": "Only ISO is offered.",
     "intervalstyle": "postgres and iso_8601 are offered.",
-    "bytea_output": "Only hex is offered.",
     "standard_conforming_strings": "Only on is offered.",
 }
 

@@ -55,7 +55,8 @@ class SessionSettings:
 
     def spelling(self) -> dict[str, str]:
         """How values are to be written: the options of the executor that say so."""
-        return {"time_zone": self.get("TimeZone"), "interval_style": self.get("IntervalStyle")}
+        names = {"time_zone": "timezone", "interval_style": "intervalstyle", "bytea_output": "bytea_output"}
+        return {option: self.get(name) for option, name in names.items()}
 
     def duration_s(self, name: str) -> float:
         """A time parameter in seconds; 0 is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ _EMPTY = pa.scalar(b"", pa.binary())
 
 def element_of(pg: PgType) -> PgType:
     """The PgType of an array's elements."""
-    return PgType(pg.element, -1, pg.typmod, 0, pg.scale, pg.preparation)
+    return replace(pg, oid=pg.element, element=0)
 
 
 def _opened(array: pa.Array) -> tuple[I32, pa.Array, Mask | None]:

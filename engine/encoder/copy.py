@@ -237,7 +237,12 @@ def _copy_data(payload: bytes) -> bytes:
 
 
 def copy_encoder(
-    columns: Sequence[ResultColumn], options: CopyOptions, *, timezone: str = "UTC", interval_style: str = "postgres"
+    columns: Sequence[ResultColumn],
+    options: CopyOptions,
+    *,
+    timezone: str = "UTC",
+    interval_style: str = "postgres",
+    bytea_output: str = "hex",
 ) -> CopyEncoder:
     """The encoder of one COPY of `columns`.
 
@@ -245,4 +250,6 @@ def copy_encoder(
         StatementRefused: an unknown time zone.
     """
     format_ = BINARY_FORMAT if options.format == "binary" else TEXT_FORMAT
-    return CopyEncoder(plan(columns, (format_,), timezone=timezone, interval_style=interval_style), options)
+    return CopyEncoder(
+        plan(columns, (format_,), timezone=timezone, interval_style=interval_style, bytea_output=bytea_output), options
+    )

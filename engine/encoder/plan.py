@@ -90,11 +90,16 @@ def parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def plan(
-    columns: Sequence[ResultColumn], formats: Sequence[int], *, timezone: str = "UTC", interval_style: str = "postgres"
+    columns: Sequence[ResultColumn],
+    formats: Sequence[int],
+    *,
+    timezone: str = "UTC",
+    interval_style: str = "postgres",
+    bytea_output: str = "hex",
 ) -> EncodePlan:
     """The plan for `columns`; `formats` as Bind gives them: none (text), one for all, or one each (0 text, 1 binary).
 
-    Intervals are written in `interval_style`: postgres or iso_8601.
+    Intervals are written in `interval_style` (postgres or iso_8601), bytes in `bytea_output` (hex or escape).
 
     Raises:
         StatementRefused: formats that do not fit, or an unknown time zone.
@@ -109,8 +114,8 @@ def plan(
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise StatementRefused("The time zone is not known.", advice="Use a name like Europe/Berlin.") from None
     types = tuple(pg_type(column.type) for column in columns)
-    if interval_style != "postgres":
-        types = tuple(replace(pg, interval_style=interval_style) for pg in types)
+    if (interval_style, bytea_output) != ("postgres", "hex"):
+        types = tuple(replace(pg, interval_style=interval_style, bytea_output=bytea_output) for pg in types)
     return EncodePlan(tuple(columns), wanted, types, zone)
 
 

@@ -54,7 +54,7 @@ def text_field(array: pa.Array, pg: PgType, zone: Zone) -> Field:
     if pa.types.is_time64(kind):
         return times_text(microseconds(array), nulls)
     if pg.oid == BYTEA and pa.types.is_binary(kind):
-        return _hexadecimal(array)
+        return _hexadecimal(array) if pg.bytea_output == "hex" else strings_of(_escaped(array))
     if pg.oid == INTERVAL and pa.types.is_struct(kind):
         return strings_of(_intervals(array, interval_alone if pg.interval_style == "postgres" else interval_iso))
     if pa.types.is_null(kind):
@@ -153,6 +153,15 @@ def interval_alone(months: int, day: int, us: int) -> str:
         sign = "-" if us < 0 else "+" if before else ""
         out.append(sign + clock_alone(abs(us)))
     return " ".join(out)
+
+
+_ESCAPES = ["\\\\" if byte == 0x5C else chr(byte) if 32 <= byte <= 126 else f"\\{byte:03o}" for byte in range(256)]
+
+
+def _escaped(array: pa.Array) -> pa.Array:
+    """Bytes in PostgreSQL's `escape` form: what ASCII can show as it is, the rest as a backslash and octal digits."""
+    values = (None if value is None else "".join(map(_ESCAPES.__getitem__, value)) for value in array.to_pylist())
+    return pa.array(values, pa.string())
 
 
 def interval_iso(months: int, day: int, us: int) -> str:

@@ -56,6 +56,8 @@ class PgType:
     preparation: Preparation = Preparation.NONE
     interval_style: str = "postgres"
     """How the session wants intervals written: postgres or iso_8601."""
+    bytea_output: str = "hex"
+    """How it wants bytes written: hex or escape."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Executor:
             formats: as in Bind: none, one, or one for each column; 0 text, 1 binary.
             deadline_s: seconds until the statement is stopped, sending included.
             row_format: `datarow`, or `copy_text`, `copy_csv`, `copy_binary`.
-            row_options: `time_zone`, `interval_style` and the options of COPY.
+            row_options: `time_zone`, `interval_style`, `bytea_output` and the options of COPY.
             gate: gives leave to run; without one the statement runs at once.
 
         Raises:

@@ -14,15 +14,22 @@ class Spelling(TypedDict):
 
     timezone: str
     interval_style: str
+    bytea_output: str
+
+
+_SESSION = frozenset({"time_zone", "interval_style", "bytea_output"})
 
 
 def spelling(options: Mapping[str, Any]) -> Spelling:
     """What the session says of values; what it does not say is PostgreSQL's default."""
-    zone, style = options.get("time_zone", "UTC"), options.get("interval_style", "postgres")
-    return {"timezone": str(zone), "interval_style": str(style)}
+    return {
+        "timezone": str(options.get("time_zone", "UTC")),
+        "interval_style": str(options.get("interval_style", "postgres")),
+        "bytea_output": str(options.get("bytea_output", "hex")),
+    }
 
 
 def copy_options(work: Work) -> CopyOptions:
     """The options of a COPY."""
-    own = {name: value for name, value in work.row_options.items() if name not in ("time_zone", "interval_style")}
+    own = {name: value for name, value in work.row_options.items() if name not in _SESSION}
     return CopyOptions.parse(work.row_format.removeprefix("copy_"), own)

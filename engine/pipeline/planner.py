@@ -76,7 +76,17 @@ class Planner:
             Refusal: of any class of `governance.errors`.
         """
         dialect = asking.principal.dialect
-        text = respelled(text) if dialect == "duckdb" else translate(text, dialect)
+        if dialect != "duckdb":
+            return self._plan(translate(text, dialect), asking, facts)
+        spelled = respelled(text)
+        try:
+            return self._plan(spelled, asking, facts)
+        except Refusal as error:
+            if len(spelled) != len(text):
+                error.position = None  # it counts in a text that the client did not write
+            raise
+
+    def _plan(self, text: str, asking: Asking, facts: Facts) -> Plan:
         work = _Work(asking, facts)
         text, tokens = _one_statement(text)
         prefix, kind = "", ""

@@ -1,7 +1,7 @@
-"""PostgreSQL's spellings of what DuckDB has under another one, for the DuckDB dialect: tools write them unasked.
+r"""PostgreSQL's spellings of what DuckDB has under another one, for the DuckDB dialect: tools write them unasked.
 
-Only what DuckDB itself refuses is respelled, so nothing that DuckDB accepts changes its meaning. The text keeps its
-length, so that every place in it stays the client's.
+Only what DuckDB itself refuses is respelled, so nothing that DuckDB accepts changes its meaning; with one exception:
+`'\x00ff'::bytea` is two bytes, as every driver means it that writes values into the text (DuckDB's own type is BLOB).
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from collections.abc import Sequence
 
 from engine.pipeline.text_gate import Token, scan
 
-_HINT = re.compile(r"""jsonb|_timestamp\s*\(|'\{|[\w"]\s*\.\s*(?:\w+|"[^"]*")\s*\.\s*\*""", re.IGNORECASE)
+_HINT = re.compile(r"""jsonb|bytea|_timestamp\s*\(|'\{|[\w"]\s*\.\s*(?:\w+|"[^"]*")\s*\.\s*\*""", re.IGNORECASE)
 _ELEMENT = r"""\ *(?:[A-Za-z0-9_.:+\-/@][A-Za-z0-9_.:+\-/@\ ]*|"[^"'\\{}\[\]]*")\ *"""
 _ARRAY = re.compile(rf"'\{{(?:\ *|{_ELEMENT}(?:,{_ELEMENT})*)\}}'")
 """A literal of one dimension whose elements both databases read alike."""
+_NUMBERS = re.compile(r"'\{-?\d{1,18}(?:,-?\d{1,18})*\}'")
+_PART = re.compile(r""""([^"]*)"|([^,"]+)""")
+_BYTES = re.compile(r"'\\x((?:[0-9A-Fa-f]{2})*)'")
 _CLOCKS = frozenset({"statement_timestamp", "clock_timestamp", "transaction_timestamp"})
 _TYPE_TOKENS_MAX = 8
 
 
 def respelled(text: str) -> str:
-    """`text` as DuckDB spells it: `jsonb` as json, `'{1,2}'::int[]` as `'[1,2]'::int[]`, the clocks as `now()`.
+    r"""`text` as DuckDB spells it: `jsonb` as json, `'{1,2}'::int[]` as `'[1,2]'::int[]`, the clocks as `now()`.
 
-    `schema.table.*` loses its schema.
+    `'\x00ff'::bytea` is `unhex('00ff')`, `ANY ('{1,2}')` is `ANY ([1,2])`, and `schema.table.*` loses its schema. All
+    but ANY of texts keeps its length, so that places in the text stay the client's.
 
     Raises:
         TextRefused: as the text gate.
@@ -32,10 +36,13 @@ def respelled(text: str) -> str:
     tokens = scan(text)
     pieces, at = [], 0
     for index, token in enumerate(tokens):
+        if token.start < at:
+            continue
         new = _respelled(tokens, index)
         if new is not None:
-            pieces += [text[at : token.start], new.ljust(token.end - token.start)]
-            at = token.end
+            end = tokens[_bytes_end(tokens, index)].end if token.kind == "string" else token.end
+            pieces += [text[at : token.start], new.ljust(end - token.start)]
+            at = end
     return "".join([*pieces, text[at:]])
 
 
@@ -44,8 +51,8 @@ def _respelled(tokens: Sequence[Token], index: int) -> str | None:
     if _qualifies_a_star(tokens, index):
         return ""
     before = tokens[index - 1].text.lower() if index else ""
-    if token.kind == "string" and _ARRAY.fullmatch(token.text) and _to_array(tokens, index + 1):
-        return f"'[{token.text[2:-2]}]'"
+    if token.kind == "string":
+        return _literal(tokens, index)
     if token.kind != "word":
         return None
     name = token.text.lower()
@@ -53,6 +60,38 @@ def _respelled(tokens: Sequence[Token], index: int) -> str | None:
         return "json"
     empty = [t.text for t in tokens[index + 1 : index + 3]] == ["(", ")"]
     return "now" if name in _CLOCKS and empty and before != "." else None
+
+
+def _literal(tokens: Sequence[Token], index: int) -> str | None:
+    text = tokens[index].text
+    if _bytes_end(tokens, index) > index:
+        return f"unhex('{text[3:-1]}')"
+    if not _ARRAY.fullmatch(text):
+        return None
+    if _to_array(tokens, index + 1):
+        return f"'[{text[2:-2]}]'"
+    before = [token.text.lower() for token in tokens[max(index - 2, 0) : index]]
+    alone = before[-1:] == ["("] and [token.text for token in tokens[index + 1 : index + 2]] == [")"]
+    if not alone or before[0] not in ("any", "all", "some"):
+        return None
+    if _NUMBERS.fullmatch(text):
+        return f"[{text[2:-2]}]"
+    elements = []
+    for quoted, plain in _PART.findall(text[2:-2]):
+        bare = plain.strip()
+        if quoted or not plain:
+            elements.append(f"'{quoted}'")
+        elif bare:
+            elements.append("NULL" if bare.upper() == "NULL" else f"'{bare}'")
+    return f"[{','.join(elements)}]"
+
+
+def _bytes_end(tokens: Sequence[Token], index: int) -> int:
+    r"""The index of the last token of `'\x…'::bytea` that begins at `index`; `index` itself when none does."""
+    cast = [token.text.lower() for token in tokens[index + 1 : index + 3]]
+    following = tokens[index + 3].text if index + 3 < len(tokens) else ""
+    shaped = cast == ["::", "bytea"] and following != "[" and _BYTES.fullmatch(tokens[index].text)
+    return index + 2 if shaped else index
 
 
 def _qualifies_a_star(tokens: Sequence[Token], index: int) -> bool:

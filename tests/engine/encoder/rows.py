@@ -40,10 +40,13 @@ def encoded(
     *,
     timezone: str = "UTC",
     interval_style: str = "postgres",
+    bytea_output: str = "hex",
     batch: int = 60_000,
 ) -> bytes:
     """All rows of `sql` as the bytes a client gets."""
-    way = plan(columns_of(cursor, sql), formats, timezone=timezone, interval_style=interval_style)
+    way = plan(
+        columns_of(cursor, sql), formats, timezone=timezone, interval_style=interval_style, bytea_output=bytea_output
+    )
     reader = cursor.execute(way.wrap(sql)).to_arrow_reader(batch)
     return b"".join(bytes(data) for part in reader for data, _ in way.frames(part))
 

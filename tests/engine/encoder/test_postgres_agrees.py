@@ -182,6 +182,22 @@ def test_a_value_is_the_same_bytes(
         assert column.typmod == answer.fmod(0)
 
 
+@pytest.mark.parametrize("form", ["hex", "escape"])
+def test_bytes_stand_in_the_session_form(postgres: psycopg.Connection, duck, form: str) -> None:
+    postgres.execute(f"SET bytea_output = '{form}'".encode())
+    every = bytes(range(256)).hex()
+    try:
+        theirs = postgres.execute(f"SELECT v::text FROM (VALUES ('\\x{every}'::bytea), ('')) t(v)".encode()).fetchall()
+        listed = postgres.execute(f"SELECT ARRAY['\\x{every}'::bytea, '', NULL]::text".encode()).fetchone()
+    finally:
+        postgres.execute("RESET bytea_output")
+    ours = rows(duck, f"SELECT v FROM (VALUES (unhex('{every}')), (''::BLOB)) t(v)", bytea_output=form)
+    assert [(row[0].decode(),) for row in ours] == theirs
+    assert [(row[0].decode(),) for row in rows(duck, f"SELECT [unhex('{every}'), '', NULL]", bytea_output=form)] == [
+        listed
+    ]
+
+
 @pytest.mark.parametrize("style", ["postgres", "iso_8601"])
 def test_intervals_stand_in_the_session_style(postgres: psycopg.Connection, duck, style: str) -> None:
     written = [
@@ -196,6 +212,8 @@ def test_intervals_stand_in_the_session_style(postgres: psycopg.Connection, duck
         postgres.execute("RESET IntervalStyle")
     ours = [row[0] for row in rows(duck, f"SELECT v FROM (VALUES {listed}) AS t(v)", interval_style=style)]
     assert [text.decode() for text in ours if text is not None] == theirs
+    ((listed_alone,),) = rows(duck, "SELECT [INTERVAL '1 day 02:00:00']", interval_style=style)
+    assert listed_alone == {"postgres": b'{"1 day 02:00:00"}', "iso_8601": b"{P1DT2H}"}[style]
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,14 @@ RESPELLED = {
     "SELECT cast($1 AS JSONB)": "SELECT cast($1 AS json )",
     "SELECT STATEMENT_TIMESTAMP()": "SELECT now                ()",
     'SELECT "sales"."kinds".* FROM "sales"."kinds"': 'SELECT         "kinds".* FROM "sales"."kinds"',
+    r"SELECT '\x00ff'::bytea, 1": "SELECT unhex('00ff')  , 1",
+    "SELECT 1 WHERE x = ANY('{1,-2}')": "SELECT 1 WHERE x = ANY([1,-2]  )",
+    "SELECT 1 WHERE x <> all ( '{p1, \"a b\",NULL}' )": "SELECT 1 WHERE x <> all ( ['p1','a b',NULL]  )",
     "SELECT sales . kinds . *": "SELECT         kinds . *",
 }
 LEFT_ALONE = [
-    "SELECT '{1,2}'", "SELECT '{1,2}'::text", "SELECT '{a''b}'::text[]", "SELECT '{{1},{2}}'::int[][]",
+    "SELECT '{1,2}'", r"SELECT '\xzz'::bytea", r"SELECT '\x00'::blob", "SELECT f('{1}')",
+    "SELECT '{1,2}'::text", "SELECT '{a''b}'::text[]", "SELECT '{{1},{2}}'::int[][]",
     r"SELECT '{a\,b}'::text[]", "SELECT '{a[b}'::text[]", "SELECT '{,}'::text[]", "SELECT {'a': 1}",
     "SELECT x AS jsonb",
     "SELECT jsonb FROM t", "SELECT count(x) AS jsonb", "SELECT f(x AS jsonb)", "SELECT statement_timestamp",

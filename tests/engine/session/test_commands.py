@@ -66,6 +66,8 @@ from governance.errors import Refusal, SyntaxRefused
         ("COPY (SELECT ')' AS a, (1)) TO STDOUT (FORMAT \"binary\")", CopyOut("SELECT ')' AS a, (1)", "binary", ())),
         ("copy sales.orders (id, \"Name\") to stdout with csv header",
          CopyOut('SELECT id, "Name" FROM sales.orders', "csv", (("header", "on"),))),
+        ("COPY teams TO STDIN WITH DELIMITER E'\t' NULL AS E'\\\\N'",
+         CopyOut("SELECT * FROM teams", "text", (("delimiter", "\t"), ("null", "\\N")))),
         ("COPY (SELECT 1) TO STDOUT WITH BINARY", CopyOut("SELECT 1", "binary", ())),
         ("COPY (SELECT 1 /* ) */) TO STDOUT (DELIMITER '|', NULL 'x')",
          CopyOut("SELECT 1 /* ) */", "text", (("delimiter", "|"), ("null", "x")))),
