@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from duckdb.func import FunctionNullHandling
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from engine.catalog.emulation import (
     dependencies,
@@ -34,6 +34,7 @@ from engine.catalog.emulation.values import Value, as_text, identifier
 from engine.encoder.types import ResultColumn
 from engine.executor.catalog_binary import sent
 from engine.executor.catalog_functions import MACROS, functions
+from engine.executor.catalog_vectors import over_vectors
 from governance.errors import EngineFailed, Refusal, ResourceExceeded, TableUnknown
 
 IMAGES_MAX = 4
@@ -145,18 +146,16 @@ def _arrow_type(oid: int) -> pa.DataType:
     return pa.list_(_arrow_type(element)) if element is not None else pa.string()
 
 
-def _value(value: Any, oid: int) -> Any:
-    """A fixed row's JSON value as the column's type."""
-    if value is None:
-        return None
+def _values(values: list[Any], oid: int) -> list[Any]:
+    """The JSON values of a column as its type wants them."""
     if oid in types.OID_LIKE or oid in types.INTEGERS:
-        return int(value)
+        return [None if value is None else int(value) for value in values]
     if types.duck(oid) in ("FLOAT", "DOUBLE"):
-        return float(value)
+        return [None if value is None else float(value) for value in values]
     element = types.element_of(oid)
     if element is not None:
-        return [_value(v, element) for v in value] if isinstance(value, list) else None
-    return value
+        return [_values(value, element) if isinstance(value, list) else None for value in values]
+    return values
 
 
 class CatalogInstance:
@@ -175,11 +174,13 @@ class CatalogInstance:
         self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
         for name, function, arguments, result in functions(lambda: self._names, lambda: self._descriptions):
             parameters: list[Any] = list(arguments)
+            alone = "INTERVAL" in arguments or name == "hd_pg_sleep"
             self._connection.create_function(
                 name,
-                function,
+                function if alone else over_vectors(function, len(arguments), result),
                 parameters,
                 result,
+                type=PythonUDFType.NATIVE if alone else PythonUDFType.ARROW,
                 null_handling=FunctionNullHandling.SPECIAL,
                 side_effects=name == "hd_pg_sleep",
             )
@@ -221,7 +222,7 @@ class CatalogInstance:
             columns = ", ".join(f"{identifier(n)} {types.duck(k)}" for n, k in shape)
             self._connection.execute(f"CREATE TABLE {target} ({columns})")
             return
-        arrays = [pa.array([_value(row.get(n), k) for row in found], type=_arrow_type(k)) for n, k in shape]
+        arrays = [pa.array(_values([row.get(n) for row in found], k), type=_arrow_type(k)) for n, k in shape]
         table = pa.Table.from_arrays(arrays, names=[n for n, _ in shape])
         self._connection.register("filling", table)
         casts = ", ".join(f"CAST({identifier(n)} AS {types.duck(k)}) AS {identifier(n)}" for n, k in shape)

@@ -119,14 +119,14 @@ def test_sqlalchemy_reflects(stack: Stack, driver: str):
         assert inspector.default_schema_name == "main"
         assert inspector.get_schema_names() == ["information_schema", "main", "sales"]
         assert inspector.get_table_names() == ["t"]
-        assert inspector.get_view_names("sales") == ["v_orders"]
+        assert inspector.get_view_names("sales") == ["v_orders", "v_totals"]
         columns = {c["name"]: str(c["type"]) for c in inspector.get_columns("orders", "sales")}
         assert columns["amount"] == "NUMERIC(12, 2)"
         assert columns["tags"] == "ARRAY"
         assert inspector.get_pk_constraint("orders", "sales")["constrained_columns"] == []
         metadata = sa.MetaData()
         metadata.reflect(engine, schema="sales", views=True)
-        assert set(metadata.tables) == {"sales.customers", "sales.orders", "sales.v_orders"}
+        assert set(metadata.tables) == {"sales.customers", "sales.orders", "sales.v_orders", "sales.v_totals"}
         with engine.connect() as connection:
             rows = connection.execute(sa.select(metadata.tables["sales.customers"].c.ssn)).all()
         assert sorted(r.ssn for r in rows) == ["***4321", "***6789"]
@@ -300,7 +300,7 @@ def test_jdbc_metadata(stack: Stack, tmp_path: Path, mode: str):
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert lines["schema"] == "main"
-    assert lines["tables"].split() == ["customers|TABLE|", "orders|TABLE|", "v_orders|VIEW|"]
+    assert lines["tables"].split() == ["customers|TABLE|", "orders|TABLE|", "v_orders|VIEW|", "v_totals|VIEW|"]
     assert "tags|_text|" in lines["columns"]
     assert lines["keys"].strip() == ""
     assert lines["grants"].split() == ["SELECT|"]
