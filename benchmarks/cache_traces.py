@@ -15,6 +15,8 @@ from engine.cache.block_index import BlockIndex
 BLOCKS = 5_000
 REQUESTS = 100_000
 SHARE = 0.1
+TOLD = 0.5
+"""Uses of a block are told at least this often, in requests, as a share of the blocks that the cache holds."""
 _SEED = 8
 Trace = Sequence[int]
 
@@ -46,6 +48,24 @@ def served_by_index(trace: Trace, capacity: int) -> float:
         else:
             index.add(key, 1)
             index.victims()
+    return hits / len(trace)
+
+
+def served_through_workers(trace: Trace, capacity: int) -> float:
+    """The product's own index when a worker holds what it was given, and tells of a block's use now and then."""
+    index, hits = BlockIndex(capacity), 0
+    told: dict[int, int] = {}
+    for at, block in enumerate(trace):
+        key = (str(block), 0)
+        if key not in index:
+            index.add(key, 1)
+            index.victims()
+            told[block] = at
+            continue
+        hits += 1
+        if at - told[block] >= capacity * TOLD:
+            index.touch(key)
+            told[block] = at
     return hits / len(trace)
 
 
@@ -89,6 +109,7 @@ def served_by_belady(trace: Trace, capacity: int) -> float:
 
 POLICIES: dict[str, Callable[[Trace, int], float]] = {
     "ours": served_by_index,
+    "ours, held by workers": served_through_workers,
     "LRU": served_by_lru,
     "Belady": served_by_belady,
 }

@@ -14,8 +14,9 @@ from engine.cache.block_wire import ANSWER, ASK, BLOCKS_MAX, USED, Outcome
 from engine.cache.objects import BLOCK_BYTES, HEADER_BYTES, PARTS, blocks_of, parts_of, parts_within, runs
 
 _BLOCKS_OPEN_MAX = 1024
-_USE_TOLD_S = 10.0
-"""How often the node hears that a block is still used which a worker holds: else it would seem forgotten."""
+_USE_TOLD_S = 2.5
+"""How often the node hears that a block is still used which a worker holds: else it would seem forgotten. More than
+`block_index.SAME_USE_S`, and less than the cache takes to turn over (`benchmarks.cache_traces`, held by workers)."""
 _WAIT_S = 120.0
 """How long a read waits for the node; the statement's own deadline comes first as a rule."""
 
