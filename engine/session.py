@@ -215,6 +215,7 @@ class Session:
         if self.conversation.phase is Phase.SKIPPING:
             return
         self.conversation.failed(extended=extended)
+        state.series_failed = state.series_failed or extended
         self.channel.send(backend.error_response(told.fields()))
         if not extended:
             state.ready()
@@ -241,9 +242,7 @@ class Session:
             case frontend.Close():
                 await queries.close(message)
             case frontend.Sync():
-                if state.transaction == "I":
-                    await state.end_portals(commit=True)
-                state.ready()
+                await queries.sync()
             case frontend.Flush():
                 await self.channel.flush()
             case frontend.FunctionCall():

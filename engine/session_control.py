@@ -158,7 +158,7 @@ def _begin(state: SessionState, command: Begin) -> str:
         notice(state, s.ACTIVE_TRANSACTION, "there is already a transaction in progress")
         return tag
     state.conversation.transaction = "T"
-    if not state.implicit:  # else it began with the query's first statement
+    if not (state.implicit or state.series):  # else it began with the first statement
         state.settings.begin()
         state.has_read = False
     for name, value in command.modes:
@@ -172,14 +172,14 @@ async def _end(state: SessionState, command: End) -> str:
         if command.chain:
             raise SessionRefused(s.NO_ACTIVE_TRANSACTION, f"{word} AND CHAIN can only be used in transaction blocks")
         notice(state, s.NO_ACTIVE_TRANSACTION, "there is no transaction in progress")
-        if state.implicit:
+        if state.implicit or state.series:
             await end_transaction(state, commit=command.commit)
             state.settings.begin()
         return word
     commit = command.commit and state.transaction == "T"
     modes = state.settings.modes()
     await end_transaction(state, commit=commit)
-    if command.chain or state.implicit:
+    if command.chain or state.implicit or state.series:
         state.settings.begin()
     if command.chain:
         state.conversation.transaction = "T"
@@ -225,7 +225,8 @@ def _set(state: SessionState, command: SetParameters) -> str:
     if local and state.transaction == "I" and not state.implicit:
         what = "SET TRANSACTION" if command.transaction else "SET LOCAL"
         notice(state, s.NO_ACTIVE_TRANSACTION, f"{what} can only be used in transaction blocks")
-        return "SET"
+        if not state.series:
+            return "SET"
     for name, value in command.pairs:
         if command.transaction and state.has_read and _loosens(name, state.settings.get(name), value):
             raise SessionRefused(s.ACTIVE_TRANSACTION, "a transaction's mode must be set before any query")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.encoder.parameters import ParameterValue
 from engine.refusals import SessionRefused
-from engine.session_command_types import Declare, Fetch
+from engine.session_command_types import Declare, Discard, Fetch, Reset, SetParameters
 from engine.session_control import end_transaction
 from engine.session_cursors import Cursors
 from engine.session_plans import Plans, ends_transaction, in_failed_transaction
@@ -57,10 +57,11 @@ class Queries:
         finally:
             implicit, state.implicit = state.implicit, False
             if state.transaction == "I":
-                if implicit:
+                if implicit or state.series:
                     await end_transaction(state, commit=done)
                 else:
                     await state.end_portals(commit=True)
+            state.series = False
 
     async def one(self, text: str) -> None:
         """One statement of a simple query."""
@@ -156,7 +157,22 @@ class Queries:
         if portal.plan.empty:
             self.state.channel.send(backend.EMPTY_QUERY)
             return
+        command, state = portal.plan.command, self.state
+        if isinstance(command, SetParameters | Reset | Discard) and state.transaction == "I" and not state.series:
+            state.settings.begin()
+            state.series = True
         await self.advance(portal, message.rows_max)
+
+    async def sync(self) -> None:
+        """Sync: the end of a series, and of the transaction that it was when it began none itself."""
+        state = self.state
+        if state.transaction == "I":
+            if state.series:
+                await end_transaction(state, commit=not state.series_failed)
+            else:
+                await state.end_portals(commit=True)
+        state.series = state.series_failed = False
+        state.ready()
 
     async def close(self, message: frontend.Close) -> None:
         """Close: forget a statement or portal; one that is not there is no error."""

@@ -115,6 +115,9 @@ class SessionState:
     """Whether a statement is being served (a cancel request then means it)."""
     implicit: bool = False
     """Inside a simple query of several statements."""
+    series: bool = False
+    """Whether an extended-query series has changed a parameter: its end, Sync, keeps that or takes it back."""
+    series_failed: bool = False
     interrupted: str = ""
     """Why the statement being served was interrupted: user, client_gone, ended."""
     ending: Report | None = None
