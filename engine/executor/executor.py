@@ -27,8 +27,8 @@ from engine.executor.pool import ExecutorSettings, WorkerPool
 from engine.executor.relation import ROWS_PLANNED, read_files, rows_rounded
 from engine.pipeline.governed import Governed
 from governance.audit_table import QUERIES
-from governance.errors import EngineFailed
-from governance.tables import TableName
+from governance.errors import EngineFailed, SourceUnavailable
+from governance.tables import Column, Table, TableName
 
 _WORKS_MAX = 1024
 _WORK_KEPT_BYTES_MAX = 16_384
@@ -43,6 +43,9 @@ class SnapshotSource(Protocol):
 
     async def snapshot(self, table: TableName) -> Snapshot:
         """The table's files, pinned. Raises SourceUnavailable."""
+
+    def tables(self) -> Mapping[tuple[str, str], Table]:
+        """Every table by folded (schema, name), of the same moment as the snapshot just given."""
 
 
 class OwnSnapshots(Protocol):
@@ -238,8 +241,10 @@ class Executor:
         row_options: dict[str, Any] | None = None,
     ) -> Job:
         snapshots: dict[TableName, Snapshot] = {}
-        for table in governed.tables:
+        for table, columns in itertools.zip_longest(governed.tables, governed.shapes):
             snapshots[table] = await self._snapshot(table, governed.organization)
+            if columns is not None and not self._is_as_governed(table, columns):
+                raise SourceUnavailable(f"Table {table} has other columns since a moment ago.", advice="Retry.")
         pinned = tuple(snapshots.values())
         options = row_options or {}
         key = (
@@ -278,6 +283,11 @@ class Executor:
         if self.lake is None or own:
             raise EngineFailed("The engine failed.", reason="no lake")
         return await self.lake.snapshot(table)
+
+    def _is_as_governed(self, table: TableName, columns: tuple[Column, ...]) -> bool:
+        """Whether a table still has the columns it was governed with; the audit's never change."""
+        known = self.lake.tables().get(table.key) if self.lake is not None else None
+        return table.key == QUERIES.key or (known is not None and known.columns == columns)
 
     async def _begin(self, job: Job, deadline_s: float, gate: Gate | None = None) -> Execution:
         execution = Execution(self, job, deadline_s)

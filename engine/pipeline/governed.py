@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from governance.audit_record import PolicyVerdict
-from governance.tables import TableName
+from governance.tables import Column, TableName
 
 _MINT = object()
 
@@ -45,6 +45,9 @@ class Governed:
     """Tables of which the principal may not see every row: DuckDB plans with rounded numbers of their rows."""
     sizes_hidden: tuple[TableName, ...] = ()
     """Those of them for which DuckDB must plan with a fixed number of rows (see `engine.pipeline.plan_facts`)."""
+    shapes: tuple[tuple[Column, ...], ...] = ()
+    """The columns of each of `tables` when it was governed: with others by now it must not run. A name that a file
+    lacks would be looked for outside the secured relation, among what the client wrote."""
     _mint: object = None
 
     def __post_init__(self) -> None:

@@ -95,6 +95,7 @@ class Pipeline:
             masked_values=plan.masked_values,
             filtered=plan.filtered,
             sizes_hidden=plan.sizes_hidden,
+            shapes=plan.shapes,
         )
 
     def _plan(self, text: str, asking: Asking) -> Plan:

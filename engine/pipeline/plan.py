@@ -13,7 +13,7 @@ from governance.audit_record import Judged, PolicyVerdict
 from governance.conditions import EXPLAIN, QUERY
 from governance.principals import Principal
 from governance.rulebook import Rulebook
-from governance.tables import TableName
+from governance.tables import Column, TableName
 
 Facts = tuple[str, str, Principal]
 """What a plan follows from besides the text: the law's and the catalog's version, and who asks."""
@@ -37,6 +37,11 @@ class Plan:
     def columns_masked(self) -> tuple[str, ...]:
         """`schema.table.column` of each masked column of the tables it reads."""
         return tuple(column for table in self.secured for column in table.columns_masked)
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[Column, ...], ...]:
+        """The columns of each of the tables it reads, as stored."""
+        return tuple(table.table.columns for table in self.secured)
 
     @property
     def actions(self) -> frozenset[str]:
