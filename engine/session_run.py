@@ -22,34 +22,13 @@ from engine.refusals import SessionRefused
 from engine.session_channel import ClientGone
 from engine.session_command_types import CopyOut
 from engine.session_ports import CatalogPlan, Desk, Execution, Frame
+from engine.session_verdict import DENIED, is_unaudited, shown, status_of
 from engine.wire.backend import split_rows
 from engine.wire.sqlstate import OBJECT_STATE
-from governance.audit_choice import SqlForm
 from governance.audit_record import Judged, PolicyVerdict, QueryIntent, QueryOutcome, SessionFacts
 from governance.errors import AuditUnavailable, DeadlineExceeded, Refusal, ResourceExceeded
 
-DENIED = frozenset(
-    {
-        "table_unknown",
-        "cross_organization",
-        "permission_denied",
-        "attribute_missing",
-        "masked_predicate",
-        "function_not_allowed",
-        "statement_not_supported",
-        "parsers_disagree",
-        "read_only",
-        "text_refused",
-        "claim_mismatch",
-        "rulebook_unavailable",
-        "refused",
-    }
-)
-"""Codes that are the law's no; every other error is a failure."""
-
-_VALUE_CHARS_MAX = 1024
-_VALUE_BYTES_MAX = 1 << 20
-"""Of a parameter, what the audit looks at; it keeps much less (`engine.audit.texts`)."""
+_REASON_CHARS_MAX = 1024
 
 
 class RowSink(Protocol):
@@ -211,7 +190,7 @@ class Run:
             verdicts=verdicts,
             policy_version=governed.policy_version if governed else self._identity.rulebook.version,
             fingerprint=source.digest(texts),
-            parameters=_shown(texts, self._parameters),
+            parameters=shown(texts, self._parameters),
             dialect=source.dialect or self._identity.key.dialect,
         )
 
@@ -300,7 +279,7 @@ class Run:
                 self._slot.release()
         if not self._intended:
             refusal = error if isinstance(error, Refusal) else None
-            if error is None or isinstance(error, ClientGone | asyncio.CancelledError) or _unaudited(refusal):
+            if error is None or isinstance(error, ClientGone | asyncio.CancelledError) or is_unaudited(refusal):
                 return
             await self.intend(refusal)
         if self._desk.store_wait_s:
@@ -330,7 +309,7 @@ class Run:
 
     def _outcome(self, error: BaseException | None, interrupted: str, ended_at: str) -> None:
         desk = self._desk
-        status = _status(error, interrupted)
+        status = status_of(error, interrupted)
         facts = self.execution.facts if self.execution is not None else None
         told = refusals.report(error) if isinstance(error, Refusal) else None
         cache = facts.cache_status if facts else "none"
@@ -347,7 +326,7 @@ class Run:
                 cache_bytes=facts.cache_bytes if facts else 0,
                 store_bytes=facts.store_bytes if facts else 0,
                 error_code=told.code if told else ("internal_error" if error and status == "failed" else ""),
-                error_reason=self._texts.redact(told.reason)[:_VALUE_CHARS_MAX] if told else "",
+                error_reason=self._texts.redact(told.reason)[:_REASON_CHARS_MAX] if told else "",
                 sqlstate=told.sqlstate if told else "",
             )
         )
@@ -380,35 +359,3 @@ class _Nowhere:
 
     async def send_bulk(self, data: bytes | bytearray | memoryview) -> None:
         """Forget."""
-
-
-def _unaudited(error: Refusal | None) -> bool:
-    return error is not None and error.code == "audit_unavailable"
-
-
-def _status(error: BaseException | None, interrupted: str) -> str:
-    if error is None:
-        return "succeeded"
-    if isinstance(error, ClientGone | asyncio.CancelledError) or interrupted == "client_gone":
-        return "client_gone"
-    if isinstance(error, DeadlineExceeded):
-        return "cancelled" if interrupted else "timed_out"
-    if isinstance(error, Refusal) and error.code in DENIED:
-        return "denied"
-    return "failed"
-
-
-def _shown(texts: AuditTexts, values: Sequence[ParameterValue]) -> tuple[str, ...]:
-    """Parameters as the audit keeps them; of a binary one its type and length."""
-    if texts.form is SqlForm.NONE:
-        return ()
-    return tuple(
-        f"<binary, type {value.oid}, {len(value.data)} bytes>"
-        if value.format and value.data is not None
-        else texts.parameter(None if value.data is None else _text(value.data))
-        for value in values
-    )
-
-
-def _text(data: bytes) -> str:
-    return data[:_VALUE_BYTES_MAX].decode("utf-8", "replace")
