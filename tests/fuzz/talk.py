@@ -60,6 +60,8 @@ declare c cursor for rows 9
 declare c cursor with hold for rows 300
 fetch 2 in c
 fetch all from c
+fetch first from c
+fetch 0 from c
 move 3 in c
 close c
 close all
@@ -69,6 +71,13 @@ show all
 show timezone
 set statement_timeout = 5000
 set local timezone = 'UTC'
+set time zone 5
+set application_name = 'x'
+begin isolation level serializable
+set transaction isolation level read committed
+commit and chain
+set application_name = 'y'; rows 2; rollback; nonsense
+begin; savepoint a; set application_name = 'z'; declare c cursor for rows 4; rollback to a
 reset all
 discard all
 deallocate a
