@@ -87,6 +87,15 @@ class DuckDBParser:
                     reason="an expression could not be spelled",
                 ) from None
 
+    def binds(self, text: str) -> bool:
+        """Whether every name of a SELECT means something in it; see the Protocol. Nothing is run."""
+        with self._lock:
+            try:
+                self._connection.execute(f"DESCRIBE SELECT * FROM ({text})")
+            except duckdb.Error:
+                return False
+            return True
+
     def _spelled(self, document: dict[str, Any], path: Path) -> str:
         item: Any = document["statements"][0]
         for step in path:

@@ -33,6 +33,7 @@ from governance.audit_record import PolicyVerdict
 from governance.errors import PermissionRefused, ReadOnly, Refusal, StatementRefused, SyntaxRefused, TableUnknown
 from governance.policies import MaskFunction, View
 from governance.rulebook import Rulebook
+from governance.sql_literals import identifier
 from governance.tables import Table, TableName, fold
 
 VIEW_DEPTH_MAX = 8
@@ -212,6 +213,8 @@ class Planner:
             segments, survey, _ = self._statement(text, tokens, tree, work)
             if survey.parameters:
                 raise StatementRefused("A view takes no parameters.")
+            if not self._parser.binds(_over_nothing(segments, work)):
+                raise StatementRefused("A view reads its own tables only.", reason="its text does not bind by itself")
         except Refusal as error:
             raise PermissionRefused(
                 f"The view {view.name} cannot be read.",
@@ -238,6 +241,19 @@ def _resolve(ref: TableRef, work: _Work, position: int) -> Table | View:
         raise
     asking.named[found.name.key] = found.name
     return found
+
+
+def _over_nothing(segments: Segments, work: _Work) -> str:
+    """A governed SELECT over relations with the tables' columns and no rows.
+
+    DuckDB looks for a name that a view's tables do not have among what stands around the view, which the client wrote.
+    """
+
+    def relation(name: TableName) -> str:
+        columns = work.secured[name.key].table.columns
+        return f"(SELECT {', '.join(f'CAST(NULL AS {c.type}) AS {identifier(c.name)}' for c in columns)})"
+
+    return "".join(part if isinstance(part, str) else relation(part) for part in segments)
 
 
 def _one_statement(text: str) -> tuple[str, tuple[Token, ...]]:

@@ -43,3 +43,6 @@ class SecondParser(Protocol):
         Raises:
             ParsersDisagree: DuckDB does not read back what it wrote.
         """
+
+    def binds(self, text: str) -> bool:
+        """Whether every name of a SELECT means something in it. For governed text over relations without rows."""
