@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.encoder.fields import I32, Field, Mask, Pieces, as_binary, big_endian, nulls_of, strings_of
+from engine.encoder.assembly import Pieces
+from engine.encoder.fields import I32, Field, Mask, as_binary, big_endian, nulls_of, strings_of
 from engine.encoder.types import BYTEA, INTERVAL, JSON, TEXT, TIMESTAMP, TIMESTAMPTZ, PgType
 
 Encode = Callable[[pa.Array, PgType], Field]

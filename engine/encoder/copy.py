@@ -10,19 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.encoder.fields import (
-    EMPTY,
-    PAD,
-    Field,
-    Messages,
-    Pieces,
-    Slots,
-    as_binary,
-    big_endian,
-    messages,
-    row_sizes,
-    strings_of,
-)
+from engine.encoder.assembly import Messages, Pieces, messages, row_sizes
+from engine.encoder.fields import EMPTY, PAD, Field, Slots, as_binary, big_endian, strings_of
 from engine.encoder.plan import BINARY_FORMAT, TEXT_FORMAT, EncodePlan, parts_of, plan
 from engine.encoder.types import ResultColumn
 from governance.errors import StatementRefused

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfoNotFoundError
 
 import pyarrow as pa
 
+from engine.encoder.assembly import ROW_BYTES_MAX, messages, too_large
 from engine.encoder.binary import binary_field
 from engine.encoder.calendar import Zone
 from engine.encoder.few import ROWS_MAX as FEW_ROWS
 from engine.encoder.few import few_rows
-from engine.encoder.fields import ROW_BYTES_MAX, Field, messages, too_large
+from engine.encoder.fields import Field
 from engine.encoder.text import text_field
 from engine.encoder.types import PgType, Preparation, ResultColumn, pg_type
 from governance.errors import StatementRefused

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.encoder import plan, result_columns
-from engine.encoder.fields import ROW_BYTES_MAX, Strings, messages
+from engine.encoder.assembly import ROW_BYTES_MAX, messages
+from engine.encoder.fields import Strings
 from engine.executor.messages import FRAME_BYTES_MAX
 from governance.errors import EngineFailed, ResourceExceeded, StatementRefused
 from tests.engine.encoder.rows import connection, data_rows, encoded, rows, taken_apart, whole
@@ -203,7 +204,7 @@ def test_ten_thousand_mixed_rows_with_nulls_from_duckdb() -> None:
     assert got == [tuple(None if v is None else v.encode() for v in row) for row in plain]
 
 
-@pytest.mark.parametrize("limit", ["engine.encoder.plan.PART_BYTES", "engine.encoder.fields.FRAME_BYTES"])
+@pytest.mark.parametrize("limit", ["engine.encoder.plan.PART_BYTES", "engine.encoder.assembly.FRAME_BYTES"])
 def test_large_batches_are_cut_into_frames_that_hold_whole_rows(limit: str) -> None:
     column = result_columns(["v"], ["VARCHAR"])
     batch = pa.RecordBatch.from_arrays([pa.array(["x" * 1000] * 64)], names=["v"])
