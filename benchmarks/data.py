@@ -12,6 +12,8 @@ COLUMNS = 16
 SCALE_FACTOR = 0.2
 SCHEMA = "main"
 """Where unqualified names resolve."""
+MANY = 200
+"""Files of the table `many`."""
 TABLES = ("customer", "nation", "orders", "part", "partsupp", "region", "supplier")
 
 
@@ -46,7 +48,7 @@ def prepare(folder: Path) -> Path:
 
 
 def prepare_objects(folder: Path) -> Path:
-    """TPC-H at scale factor 1, and `wide`: lineitem eight times over in order of its key, 1 GB. Made once.
+    """TPC-H at scale factor 1; `wide`: lineitem eight times over in key order, 1 GB; `many` small files. Made once.
 
     Returns `<folder>/objects`, which holds `lake/main/*.parquet`.
     """
@@ -62,6 +64,15 @@ def prepare_objects(folder: Path) -> Path:
             eight = "SELECT l.* REPLACE (l_orderkey * 8 + n AS l_orderkey) FROM lineitem l, range(8) r(n) ORDER BY 1"
             duck.execute(f"COPY ({eight}) TO '{target / 'wide'}.parquet' (FORMAT parquet)")
         done.touch()
+    many = target / "many"
+    if not (many / f"{MANY - 1:03}.parquet").exists():
+        many.mkdir(exist_ok=True)
+        with connection() as duck:
+            rows = "SELECT range AS i, hash(range) AS h, 'name ' || range AS t FROM range(2000)"
+            duck.execute(f"COPY ({rows}) TO '{many / '000'}.parquet' (FORMAT parquet)")
+        first = (many / "000.parquet").read_bytes()
+        for number in range(1, MANY):
+            (many / f"{number:03}.parquet").write_bytes(first)
     return objects
 
 

@@ -175,11 +175,16 @@ def running_s3() -> Iterator[str]:
     try:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
-        region = ENVIRONMENT["AWS_REGION"]
-        client(endpoint).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": region})
+        make_bucket(endpoint)
         yield endpoint
     finally:
         server.stop()
+
+
+def make_bucket(endpoint: str) -> None:
+    """An empty `BUCKET`."""
+    region = ENVIRONMENT["AWS_REGION"]
+    client(endpoint).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": region})
 
 
 def client(endpoint: str) -> Any:

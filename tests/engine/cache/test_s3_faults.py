@@ -15,7 +15,8 @@ from engine.catalog.lake import Lake, LakeSettings
 from governance.errors import SourceUnavailable
 from governance.tables import TableName
 from tests.engine.executor.rig import Rig, rig
-from tests.support.faulty_s3 import BUCKET, ENVIRONMENT, Fault, FaultyS3, client, running_s3
+from tests.support import ceph
+from tests.support.faulty_s3 import BUCKET, ENVIRONMENT, Fault, FaultyS3, client, make_bucket, running_s3
 
 ROWS = 300_000
 
@@ -48,14 +49,28 @@ class Scene:
         return self.rig.ask("SELECT count(h), min(seed), max(seed) FROM ", table).rows
 
 
+@pytest.fixture(scope="module", params=["moto", pytest.param("ceph", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server of one make or another."""
+    if request.param == "moto":
+        with running_s3() as endpoint:
+            yield endpoint
+        return
+    if ceph.missing():
+        pytest.skip(ceph.missing())
+    with ceph.running_ceph(tmp_path_factory.mktemp("ceph"), ENVIRONMENT) as endpoint:
+        make_bucket(endpoint)
+        yield endpoint
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with running_s3() as endpoint, FaultyS3(endpoint) as proxy, pytest.MonkeyPatch.context() as patch:
+def made(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with FaultyS3(server) as proxy, pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": proxy.url}.items():
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("faults")
         with rig(folder, url=f"s3://{BUCKET}/data", memory_bytes=1 << 30, workers_per_organization_max=1) as running:
-            yield Scene(running, proxy, endpoint)
+            yield Scene(running, proxy, server)
 
 
 @pytest.fixture
