@@ -78,7 +78,7 @@ class BlockCache:
 
     def __init__(self, settings: CacheSettings, store: ObjectStore) -> None:
         self._settings = settings
-        self._store = store
+        self._fetches = Fetches(store, self._came)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="cache")
         """For the volume: those that wait for the store are others (`Fetches`)."""
         self._open: OrderedDict[BlockKey, GrowingBlock] = OrderedDict()
@@ -101,7 +101,7 @@ class BlockCache:
         found = await loop.run_in_executor(self._threads, lambda: list(self._volume.found()))
         for key, size in found:
             self._index.add(key, size)
-        self._fetches = Fetches(self._store, self._came)
+        self._fetches.start()
         self._evict()
 
     async def stop(self) -> None:
@@ -247,7 +247,7 @@ class BlockCache:
             size = stored.bytes_in(number, parts)
             if block.listed:
                 self._index.grow(key, size)  # unless it has left the volume meanwhile
-            else:
+            elif key not in self._index:  # as it is when a fetch was given up, begun again, and came twice
                 block.listed = True
                 self._index.add(key, HEADER_BYTES + size, now)
                 self._keep_open(key, block)

@@ -72,11 +72,14 @@ class Fetches:
         """`come` is told on the event loop of each fetch that succeeded, before those who wait for it."""
         self._store = store
         self._come = come
-        self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Fetch | None] = queue.SimpleQueue()
         self._pending: dict[BlockKey, list[Fetch]] = {}
         self._deadlines: dict[Fetch, asyncio.TimerHandle] = {}
         self._threads = [threading.Thread(target=self._work, name="fetch", daemon=True) for _ in range(_AT_ONCE)]
+
+    def start(self) -> None:
+        """Be ready to fetch, for the running event loop."""
+        self._loop = asyncio.get_running_loop()
         for thread in self._threads:
             thread.start()
 
@@ -104,7 +107,8 @@ class Fetches:
     def _join(self) -> None:
         until = time.monotonic() + _STOP_S
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            if thread.ident is not None:  # it was started
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
         while (fetch := self._queue.get()) is not None:
