@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from duckdb.func import FunctionNullHandling, PythonUDFType
+from duckdb.func import FunctionNullHandling
 
 from engine.catalog.emulation import (
     dependencies,
@@ -34,7 +34,6 @@ from engine.catalog.emulation.values import Value, as_text, identifier
 from engine.encoder.types import ResultColumn
 from engine.executor.catalog_binary import sent
 from engine.executor.catalog_functions import MACROS, functions
-from engine.executor.catalog_vectors import over_vectors
 from governance.errors import EngineFailed, Refusal, ResourceExceeded, TableUnknown
 
 IMAGES_MAX = 4
@@ -117,6 +116,8 @@ def _sent(name: str, column: CatalogColumn, *, binary: bool) -> tuple[str, str]:
     if column.fields or column.items or column.depth:
         value = Value(name, oid, fields=column.fields, items=column.items, depth=column.depth)
         return (sent(value), "BLOB") if binary else (as_text(value), "VARCHAR")
+    if oid == types.JSONB and binary:
+        return sent(Value(name, oid)), "BLOB"
     if oid in types.REG_TYPES and not binary:
         return f"hd_{types.REG_TYPES[oid]}_out({name})", "VARCHAR"
     if oid in types.OID_LIKE:
@@ -174,13 +175,12 @@ class CatalogInstance:
         self._connection = duckdb.connect(":memory:", config=dict(_CONFIG))
         for name, function, arguments, result in functions(lambda: self._names, lambda: self._descriptions):
             parameters: list[Any] = list(arguments)
-            alone = "INTERVAL" in arguments or name == "hd_pg_sleep"
+            # Not as functions of Arrow vectors: DuckDB 1.5.5 frees what those return while lists still point into it.
             self._connection.create_function(
                 name,
-                function if alone else over_vectors(function, len(arguments), result),
+                function,
                 parameters,
                 result,
-                type=PythonUDFType.NATIVE if alone else PythonUDFType.ARROW,
                 null_handling=FunctionNullHandling.SPECIAL,
                 side_effects=name == "hd_pg_sleep",
             )

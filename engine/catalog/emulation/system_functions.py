@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.functions import (
     ANY,
     FUNCTIONS,
     register,
 )
+from engine.catalog.emulation.image import FIRST_OID, OWNER, OWNER_OID
+from engine.catalog.emulation.names import format_type
 from engine.catalog.emulation.rows import static
-
-if TYPE_CHECKING:
-    pass
+from engine.catalog.emulation.values import quoted
 
 _NULL_TEXT = "CAST(NULL AS VARCHAR)"
+_USUAL = (t.INT8, t.INT4, t.INT2, t.TEXT, t.BOOL, t.DATE, t.FLOAT8, t.FLOAT4, t.UUID, t.JSON, t.NAME, t.OID, t.BYTEA)
+"""Types that are shown alike whatever their modifier."""
 _ENCODINGS = str(
     [
         "SQL_ASCII",
@@ -166,16 +166,22 @@ def _constants() -> None:
 def _catalog_backed() -> None:
     """Functions that ask the catalog."""
     register("pg_sleep", (t.FLOAT8,), t.VOID, "hd_pg_sleep({0})")
-    register("format_type", (t.OID, t.INT4), t.TEXT, "hd_format_type({0}, {1})")
-    register("pg_get_userbyid", (t.OID,), t.NAME, "hd_pg_get_userbyid({0})")
+    # A call of ours for each row takes 34 us, so what most rows ask is answered without one.
+    usual = " ".join(f"WHEN {oid} THEN {quoted(format_type(oid, None) or '')}" for oid in _USUAL)
+    register("format_type", (t.OID, t.INT4), t.TEXT, f"(CASE {{0}} {usual} ELSE hd_format_type({{0}}, {{1}}) END)")
+    register(
+        "pg_get_userbyid", (t.OID,), t.NAME,
+        f"(CASE WHEN {{0}} = {OWNER_OID} THEN {quoted(OWNER)} ELSE hd_pg_get_userbyid({{0}}) END)",
+    )  # fmt: skip
     register(
         "pg_get_viewdef", (t.REGCLASS, ANY), t.TEXT, "hd_pg_get_viewdef({0}, {1} IS NULL)", least=1, fills=("TRUE",)
     )
     register("pg_get_function_result", (t.OID,), t.TEXT, "hd_pg_get_function_result({0})")
     register("pg_get_function_arguments", (t.OID,), t.TEXT, "hd_pg_get_function_arguments({0})")
     register("pg_get_function_identity_arguments", (t.OID,), t.TEXT, "hd_pg_get_function_identity_arguments({0})")
-    register("obj_description", (t.OID, t.NAME), t.TEXT, "hd_description({0}, {1}, 0)", least=1, fills=("NULL",))
-    register("col_description", (t.OID, t.INT4), t.TEXT, "hd_description({0}, 'pg_class', {1})")
+    told = f"(CASE WHEN {{0}} < {FIRST_OID} THEN hd_description({{0}}, %s) END)"
+    register("obj_description", (t.OID, t.NAME), t.TEXT, told % "{1}, 0", least=1, fills=("NULL",))
+    register("col_description", (t.OID, t.INT4), t.TEXT, told % "'pg_class', {1}")
     register("pg_get_constraintdef", (t.OID, t.BOOL), t.TEXT, "hd_constraint({0}, {1})", least=1, fills=("FALSE",))
     register(
         "pg_get_indexdef", (t.OID, t.INT4, t.BOOL), t.TEXT, "hd_index({0}, {1}, {2})", least=1, fills=("0", "FALSE")

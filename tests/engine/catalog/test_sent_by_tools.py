@@ -1,7 +1,8 @@
 """What tools send when they look around, from their own runs: columns as PostgreSQL 15 gave them, and as many rows.
 
 Python: SQLAlchemy (psycopg, psycopg2), pandas, ibis, psycopg's type loaders, Django inspectdb, schemainspect, peewee,
-pgcli. Node: pg-introspection, extract-pg-schema, pg-structure, knex, sequelize, TypeORM, kysely, drizzle-kit.
+pgcli, dbt (run, test, docs). Node: pg-introspection, extract-pg-schema, pg-structure, knex, sequelize, TypeORM,
+kysely, drizzle-kit, Supabase postgres-meta, Directus, DbGate, Cube, @databases.
 `rows` is null where the rows differ on purpose (see docs/catalog.md).
 """
 
