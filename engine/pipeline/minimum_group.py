@@ -21,6 +21,7 @@ from governance.errors import PermissionRefused
 from governance.masks import binds
 from governance.policies import MinimumGroup, Policy
 from governance.principals import Principal
+from governance.sql_types import FLOATS, INTEGER_RANGES, decimal_shape, is_integer, normal
 from governance.tables import Table, fold
 
 FIGURES = frozenset(
@@ -40,6 +41,8 @@ FIGURES = frozenset(
     | {"approx_count_distinct"}
 )
 """Aggregates that show a figure of the group rather than the value of one of its rows."""
+_COUNTS = frozenset({"count", "count_star", "approx_count_distinct"})
+_SUMS = frozenset({"sum", "avg", "mean"})
 _PLAIN = frozenset({"COLUMN_REF", "CONSTANT"})
 _AFTER_GROUP = frozenset(
     {"having", "window", "qualify", "order", "limit", "offset", "union", "except", "intersect", "using", "fetch"}
@@ -111,6 +114,9 @@ def _check_select(select: Node, name: str, size: int, survey: Survey, shown: Tab
         raise _refuse(name, size, "only " + ", ".join(sorted(FIGURES - {"count_star"})) + " are accepted")
     if any(argument["class"] not in _PLAIN for c in aggregates for argument in c.get("children", ())):
         raise _refuse(name, size, "aggregates take plain columns")
+    if not all(_never_fails(c, size, shown) for c in aggregates):
+        what = "sums are taken of numbers that they cannot overflow, deviations of whole numbers and decimals"
+        raise _refuse(name, size, what)
     if any(c.get("order_bys", {}).get("orders") for c in aggregates):
         raise _refuse(name, size, "aggregates take no ORDER BY")
     if any(key["class"] not in _PLAIN for key in grouped):
@@ -123,6 +129,34 @@ def _check_select(select: Node, name: str, size: int, survey: Survey, shown: Tab
         raise _refuse(name, size, "WHERE and HAVING take no sub-queries")
     if where and not cannot_fail(where, survey, [shown]):
         raise _refuse(name, size, "WHERE holds something that may fail on a row")
+
+
+def _never_fails(call: Node, size: int, shown: Table) -> bool:
+    """Whether a figure has a value for any group of fewer than `size` rows: its overflow would tell of them."""
+    name = fold(call["function_name"])
+    if name in _COUNTS:
+        return True
+    types = [_type_of(argument, shown) for argument in call.get("children", ())]
+    if name in _SUMS:
+        return all(_is_summed(type_, size) for type_ in types)
+    return all(is_integer(type_) or decimal_shape(type_) for type_ in types)
+
+
+def _is_summed(type_: str, size: int) -> bool:
+    shape = decimal_shape(type_)
+    if shape is not None:  # summed in a HUGEINT
+        return bool(size * 10 ** shape[0] <= INTEGER_RANGES["HUGEINT"][1])
+    return type_ in FLOATS or (is_integer(type_) and "HUGE" not in type_)
+
+
+def _type_of(argument: Node, shown: Table) -> str:
+    if argument["class"] == "CONSTANT":
+        type_ = argument["value"]["type"]
+        info = type_.get("type_info") or {}
+        return f"DECIMAL({info.get('width')},{info.get('scale')})" if type_["id"] == "DECIMAL" else str(type_["id"])
+    names = argument["column_names"]
+    column = shown.column(names[-1]) if len(names) < 3 else None  # `a.b` may be a field, of another type
+    return normal(column.type) if column is not None and (len(names) == 1 or not shown.column(names[0])) else ""
 
 
 def _over_groups(node: Node) -> bool:
