@@ -3,6 +3,8 @@
 Python: SQLAlchemy (psycopg, psycopg2), pandas, ibis, psycopg's type loaders, Django inspectdb, schemainspect, peewee,
 pgcli, dbt (run, test, docs). Node: pg-introspection, extract-pg-schema, pg-structure, knex, sequelize, TypeORM,
 kysely, drizzle-kit, Supabase postgres-meta, Directus, DbGate, Cube, @databases.
+Drivers and mappers of other languages (Rails, Perl's DBI, PHP's PDO and Doctrine, R, Tcl, GDAL, JDBC's whole
+DatabaseMetaData, ODBC, Sequelize, TypeORM, peewee, tortoise) are in `sent_by_drivers.json`.
 `rows` is null where the rows differ on purpose (see docs/catalog.md).
 """
 
@@ -19,7 +21,11 @@ from engine.executor.catalog_instance import CatalogInstance
 from tests.engine.catalog.clients import ask, image
 from tests.engine.catalog.postgres import numbered, numbers_of
 
-SENT: list[dict[str, Any]] = json.loads(Path(__file__).with_name("sent_by_tools.json").read_text())
+SENT: list[dict[str, Any]] = [
+    sent
+    for name in ("sent_by_tools.json", "sent_by_drivers.json")
+    for sent in json.loads(Path(__file__).with_name(name).read_text())
+]
 
 
 @pytest.mark.parametrize("sent", SENT, ids=lambda sent: sent["tools"])
