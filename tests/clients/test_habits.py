@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import io
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -133,3 +134,50 @@ def test_arrays_of_instants_go_both_ways(stack: Stack) -> None:
         return await connection.fetchval("SELECT $1::timestamptz[]", [moment, None])
 
     assert by_asyncpg(stack, work) == [moment, None]
+
+
+def test_values_that_drivers_write_into_the_text(stack: Stack) -> None:
+    """psycopg's ClientCursor, as Django uses it, pgx's simple protocol, PDO's emulated prepares."""
+    moment = datetime.datetime(2024, 2, 29, 12, 34, 56, tzinfo=datetime.UTC)
+    values = (b"\x00\xffab", [1, 2, None], moment, datetime.timedelta(days=3, seconds=7), Decimal("1.50"), "it's \\ so")
+    with stack.connect(stack.keys["ana"]) as connection:
+        cursor = psycopg.ClientCursor(connection)
+        assert cursor.execute("SELECT %s, %s, %s, %s, %s, %s", values).fetchone() == values
+        for wanted in ([2, 4], ["name 2", "name 4"]):
+            column = "id" if isinstance(wanted[0], int) else "name"
+            cursor.execute(f"SELECT id FROM sales.customers WHERE {column} = ANY(%s) ORDER BY 1".encode(), (wanted,))
+            assert cursor.fetchall() == [(2,), (4,)]
+
+
+def test_what_mappers_say_of_tables_and_clocks(stack: Stack) -> None:
+    with stack.connect(stack.keys["ana"]) as connection:
+        rows = connection.execute(
+            'SELECT "sales"."customers".* FROM "sales"."customers" '
+            'WHERE "sales"."customers"."id" = 4 AND seen < STATEMENT_TIMESTAMP()'
+        ).fetchall()
+        assert [row[0] for row in rows] == [4]
+        assert connection.execute("""SELECT '{"a": 1}'::jsonb""").fetchone() == ({"a": 1},)
+
+
+def test_first_words_of_rails_tcl_and_sequelize(stack: Stack) -> None:
+    with stack.connect(stack.keys["ana"]) as connection:
+        for words in (
+            "SET intervalstyle = iso_8601", "SET bytea_output = 'escape'", "SET enable_seqscan = off",
+            "SET TIME ZONE INTERVAL '+05:30' HOUR TO MINUTE", "SET max_parallel_workers_per_gather = 0",
+            "SET app.x = '5'",
+        ):  # fmt: skip
+            connection.execute(words.encode())
+        sql = "SELECT INTERVAL '1 day 02:00', unhex('00615c'), TIMESTAMPTZ '2024-01-01 00:00:00+00'"
+        answer = connection.pgconn.exec_(sql.encode())
+        assert [answer.get_value(0, i) for i in range(3)] == [b"P1DT2H", b"\\000a\\\\", b"2024-01-01 05:30:00+05:30"]
+        assert connection.execute("SELECT current_setting('app.x')").fetchone() == ("5",)
+
+
+def test_a_driver_quotes_values_with_the_servers_own_functions(stack: Stack) -> None:
+    async def work(connection: asyncpg.Connection) -> str:
+        text = io.BytesIO()
+        sql = "SELECT id, name FROM sales.customers WHERE id < $1 AND name <> $2 ORDER BY id"
+        await connection.copy_from_query(sql, 4, "o'x", output=text, format="csv")
+        return text.getvalue().decode()
+
+    assert by_asyncpg(stack, work) == "0,name 0\n2,name 2\n"

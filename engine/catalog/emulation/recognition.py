@@ -19,15 +19,15 @@ _SESSION_FUNCTIONS = words(
     "version current_schema current_schemas current_database current_catalog current_user session_user user "
     "current_role current_setting set_config format_type obj_description col_description shobj_description "
     "txid_current acldefault getdatabaseencoding row_security_active inet_server_addr inet_server_port "
-    "inet_client_addr inet_client_port quote_ident parse_ident to_regclass to_regtype to_regproc to_regnamespace "
-    "to_regrole _pg_expandarray "
+    "inet_client_addr inet_client_port quote_ident quote_literal quote_nullable parse_ident to_regclass to_regtype "
+    "to_regproc to_regnamespace to_regrole _pg_expandarray "
 )
 _PREFIXES = ("pg_", "has_")
 _TYPES = frozenset({t.OID, t.NAME, t.XID, *t.REG_TYPES})
 _CAST = r"(?:pg_catalog\s*\.\s*)?\"?(?:oid|name|xid|reg[a-z]+)\b"
 _HINT = re.compile(
     r"\bpg_|information_schema|\bcurrent_(?:schema|database|catalog|user|role|setting)|\bsession_user\b|\buser\b"
-    r"|\bversion\s*\(|\bset_config\b|\bhas_|_description\s*\(|\bformat_type\b|\bto_reg|\btxid_|\binet_|\bquote_ident\b"
+    r"|\bversion\s*\(|\bset_config\b|\bhas_|_description\s*\(|\bformat_type\b|\bto_reg|\btxid_|\binet_|\bquote_(?:ident|literal|nullable)\b"
     rf"|\bparse_ident\b|\brow_security|\bgetdatabaseencoding\b|\bacldefault\b|::\s*{_CAST}|\bas\s+{_CAST}|\breg[a-z]+\s*'",
     re.IGNORECASE,
 )
