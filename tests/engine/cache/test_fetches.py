@@ -11,6 +11,7 @@ import pytest
 
 from engine.cache import fetches
 from engine.cache.block_cache import BlockCache
+from engine.cache.fetches import _AT_ONCE
 from engine.cache.object_store import StoreFailed
 from engine.cache.objects import BLOCK_BYTES, PART_BYTES
 from tests.engine.cache.test_block_cache import CountingStore, content, given, pinned, put, read, with_cache
@@ -54,7 +55,7 @@ def test_a_silent_store_neither_holds_up_the_end_nor_what_the_volume_has(tmp_pat
         waiting = [
             asyncio.create_task(read(cache, stored, at, at + 1)) for at in range(PART_BYTES, len(DATA), PART_BYTES)
         ]
-        while len(store.reads) <= 32:  # noqa: ASYNC110
+        while len(store.reads) <= _AT_ONCE:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert (await given(cache, stored, 0, PART_BYTES)).cache_bytes == PART_BYTES
         began = time.monotonic()
