@@ -6,9 +6,9 @@ import json
 
 import psycopg
 import pytest
-from tests.support.waiting import until
 
 from tests.support.stack import Stack
+from tests.support.waiting import until
 
 RECORDED = "SELECT statement_kind, status, verdicts FROM hatidata_audit.queries WHERE sql LIKE %s"
 DEPENDS = """

@@ -19,7 +19,7 @@ FORMS = [
 ]
 BINARY = [
     "select row(1, 'a'::text, null::int, true, 2.5::float8) from pg_am limit 1",
-    "select array_agg((relname::text, relnatts, array[relkind::text]) order by 1) from pg_class where relname = 't'",
+    "select array_agg((relname::text, relnatts, array[relkind::text])) from pg_class where relname = 't'",
     "select array[[1, 2], [3, null]] from pg_am limit 1",
     "select array_agg(array[relname::text, 'x'] order by relname) from pg_class where relname in ('orders', 't')",
     "select coalesce(array_agg(row(oid, relname)), '{}') from pg_class where false",
@@ -27,7 +27,8 @@ BINARY = [
 ]
 PATTERNS = [
     "9999.99", "999", "0000", "9,999,999", "FM999.00", "FM0.99", "FM00", "RN", "FMRN", "L9999", "S9", "9S", "9MI",
-    "9PR", "99th", "99.9", "FM9,999.90", "0,000.0", "SG99", "PL99", "FM9.99", "9.99", ".99", "0.9", "S99.9", "FMS99", "MI99",
+    "9PR", "99th", "99.9", "FM9,999.90", "0,000.0", "SG99", "PL99",
+    "FM9.99", "9.99", ".99", "0.9", "S99.9", "FMS99", "MI99",
     "FM99PR", '"x"99', "9G999D99", "099.90", "99V99", "S0999",
 ]  # fmt: skip
 NUMBERS = ["0", "0.1", "-0.1", "1", "-12", "123", "1234.5", "-1234.567", "0.005", "1000000", "999.999", "-0.04"]

@@ -261,3 +261,47 @@ def test_empty_search_path_hides_all_but_the_catalog(instance: CatalogInstance):
     text = "select pg_table_is_visible('main.t'::regclass), pg_table_is_visible('pg_class'::regclass), current_schema()"
     assert ask(instance, text, session=session).texts() == [("f", "t", None)]
     assert ask(instance, text).texts() == [("t", "t", "main")]
+
+
+BY_NUMBER = [
+    "select pg_describe_object('pg_class'::regclass, {}, 0)",
+    "select pg_describe_object('pg_class'::regclass, {}, 1)",
+    "select (pg_identify_object('pg_class'::regclass, {}, 0)).identity",
+    "select pg_identify_object_as_address('pg_class'::regclass, {}, 1)",
+    "select has_table_privilege({}::oid, 'SELECT')",
+    "select has_any_column_privilege({}::oid, 'SELECT')",
+    "select obj_description({}, 'pg_class'), col_description({}, 1)",
+    "select pg_table_is_visible({}), format_type({}, -1), {}::oid::regclass::text = '{}'",
+    "select pg_get_viewdef({}::oid), pg_relation_size({}::oid::regclass)",
+    "select count(*) from pg_depend where objid = {} or refobjid = {}",
+]
+
+
+@pytest.mark.parametrize("probe", BY_NUMBER)
+def test_h14_numbers_of_hidden_relations_tell_nothing(probe: str):
+    """Object ids are hashes of names, so anyone can work out the id that a hidden relation has for others."""
+    view = relation("secret.v", "select id from sales.orders", id="BIGINT")
+    whole = build([*RELATIONS, view], database="production", user="eve")
+    instance = CatalogInstance()
+    instance.show(build([relation("sales.orders", id="BIGINT")], database="production", user="ana"))
+    try:
+        for hidden in (r.oid for r in whole.relations if (r.schema, r.name) != ("sales", "orders")):
+            told = [ask(instance, probe.replace("{}", str(number))).texts() for number in (hidden, 1_999_999_999)]
+            assert told[0] == told[1]
+    finally:
+        instance.close()
+
+
+@pytest.mark.parametrize("how", ["visible", "hidden"])
+def test_h14_a_dependency_on_what_is_not_seen_is_not_there(how: str):
+    seen = RELATIONS if how == "visible" else [r for r in RELATIONS if r.name != "orders"]
+    read = {("sales", "v_orders"): [(("sales", "orders"), ("id", "amount"))]}
+    instance = CatalogInstance()
+    instance.show(build(seen, database="production", user="ana", sources=read))
+    try:
+        counted = "select count(*) from information_schema.view_column_usage"
+        assert ask(instance, counted).texts() == [("2" if how == "visible" else "0",)]
+        below = "select count(*) from pg_depend where refobjsubid > 0 and objid >= 16384"
+        assert ask(instance, below).texts() == [("2" if how == "visible" else "0",)]
+    finally:
+        instance.close()
