@@ -101,14 +101,19 @@ def serving(folder: Path, *, delay_ms: int = 0) -> Iterator[RunningS3]:
         command = [program, "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
         with subprocess.Popen(command) as process:
             try:
-                _await(port, process)
+                await_listening(port, process, _START_S)
                 yield RunningS3(f"http://127.0.0.1:{port}", process.pid, home / "access.log")
             finally:
                 process.terminate()
 
 
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + _START_S
+def await_listening(port: int, process: subprocess.Popen[bytes], within_s: float) -> None:
+    """Until `process` listens on loopback.
+
+    Raises:
+        RuntimeError: it has ended, or does not in time.
+    """
+    until = time.monotonic() + within_s
     while process.poll() is None and time.monotonic() < until:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -116,7 +121,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.02)
         else:
             return
-    raise RuntimeError("nginx does not start")
+    raise RuntimeError(f"{process.args!r} does not start")
 
 
 def _configuration(folder: Path, home: Path, port: int, delay_ms: int) -> str:

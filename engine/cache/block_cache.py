@@ -1,8 +1,8 @@
 """The node's block cache: one fetch per missing part however many ask, least recently used out at 80% of the volume.
 
-Runs on the node's event loop; reads and writes of files go through a small bounded thread pool. Neighboring missing
-parts are fetched as one range. The cache is never in the way: a volume that is full or broken only means that blocks
-are not kept.
+Runs on the node's event loop; blocks are opened and deleted in a small pool of threads, ranges are fetched and written
+in another (`Fetches`). Neighboring missing parts are fetched as one range. The cache is never in the way: a volume that
+is full or broken only means that blocks are not kept.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from benchmarks.s3_server import await_listening
 
 _PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 _START_S = 90.0
@@ -61,7 +62,7 @@ def running_ceph(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
         run("ceph-osd", *settings, "-i", "0", "--mkfs", "--osd-uuid", cluster)
         stack.enter_context(_service(folder, "ceph-osd", *settings, "-i", "0", "-f"))
         served = stack.enter_context(_service(folder, "radosgw", *settings, "-n", "client.rgw", "-f"))
-        _await(gateway, served)
+        await_listening(gateway, served, _START_S)
         run(
             "radosgw-admin", *settings, "-n", "client.rgw", "user", "create", "--uid", "test", "--display-name", "test",
             "--access-key", environment["AWS_ACCESS_KEY_ID"], "--secret", environment["AWS_SECRET_ACCESS_KEY"],
@@ -88,18 +89,6 @@ def _service(folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("Ceph's gateway does not start")
 
 
 def _configuration(folder: Path, cluster: str, monitor: int, gateway: int) -> str:
