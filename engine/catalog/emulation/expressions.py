@@ -25,9 +25,9 @@ from engine.catalog.emulation import (
     value_functions,
 )
 from engine.catalog.emulation import types as t
+from engine.catalog.emulation.casts import CastTranslator
 from engine.catalog.emulation.coercions import common_type
 from engine.catalog.emulation.functions import FUNCTIONS, NAMED, VARIADIC, UnknownCall
-from engine.catalog.emulation.operators import OperatorTranslator
 from engine.catalog.emulation.rows import function_names
 from engine.catalog.emulation.tree import (
     ArrayList,
@@ -95,7 +95,7 @@ _ENTERED = (
 """Modules whose functions `FUNCTIONS` holds."""
 
 
-class ExpressionTranslator(OperatorTranslator):
+class ExpressionTranslator(CastTranslator):
     """Translates expressions; `QueryTranslator` adds queries."""
 
     def __init__(self, parameters: Parameters) -> None:
@@ -139,7 +139,7 @@ class ExpressionTranslator(OperatorTranslator):
             case Column():
                 return scope.column(node.parts, node.position)
             case Cast():
-                return self._cast(node, scope)
+                return self.cast_to(node, scope)
             case Call():
                 return self._call(node, scope)
             case Binary():
@@ -169,7 +169,7 @@ class ExpressionTranslator(OperatorTranslator):
             case Field():
                 return self._field(node, scope)
             case Collate():
-                return self._collate(node, scope)
+                return self.collate(node, scope)
             case Row():
                 return self._row(node, scope)
             case Star(parts=parts) if parts:
@@ -231,65 +231,6 @@ class ExpressionTranslator(OperatorTranslator):
             text = node.text
             return Value(text if not text.startswith("-") else f"({text})", t.NUMERIC)
         raise StatementRefused("A number in the catalog query is too large.")
-
-    def resolve_type(self, name: TypeName) -> int:
-        """The id of a type as written.
-
-        Raises:
-            StatementRefused: it is not in pg_catalog, or has several dimensions.
-        """
-        parts = name.name
-        if len(parts) > 2 or (len(parts) == 2 and parts[0] not in ("pg_catalog", "information_schema")):
-            raise StatementRefused("A type in the catalog query does not exist.")
-        if len(parts) == 2 and parts[0] == "information_schema":
-            domains = {
-                "sql_identifier": t.NAME,
-                "cardinal_number": t.INT4,
-                "character_data": t.VARCHAR,
-                "yes_or_no": t.VARCHAR,
-            }
-            oid = domains.get(parts[1], 0)
-            if not oid:
-                raise StatementRefused("A type in the catalog query does not exist.")
-        else:
-            oid = t.named(parts[-1], exact=len(parts) == 2).oid
-        return t.array_of(oid) if name.dimensions else oid
-
-    def _cast(self, node: Cast, scope: Scope) -> Value:
-        oid = self.resolve_type(node.type)
-        if isinstance(node.value, ArrayList) and not node.value.items:
-            return Value(f"CAST([] AS {t.duck(oid)})", oid, label="array", firm=True)
-        value = self.translate(node.value, scope)
-        told = t.types().get(t.element_of(oid) or oid if not t.is_vector(oid) else oid)
-        label = value.label if value.firm else told.name if told is not None else "?column?"
-        settled = settle(value, oid, self.parameters)
-        if oid in t.BITS and settled.type in t.INTEGERS and node.type.modifiers:
-            done = Value(f"hd_to_bits({settled.sql}, {int(node.type.modifiers[0])})", oid)
-            return replace(done, modifier=int(node.type.modifiers[0]), label=label, firm=value.firm)
-        done = replace(cast(settled, oid), modifier=-1)
-        if node.type.modifiers and oid in (t.VARCHAR, t.BPCHAR):
-            done = replace(
-                done, sql=f"left({done.sql}, {int(node.type.modifiers[0])})", modifier=int(node.type.modifiers[0]) + 4
-            )
-        elif node.type.modifiers and oid == t.NUMERIC:
-            done = self._numeric(done, node.type.modifiers)
-        return replace(done, label=label, firm=value.firm)
-
-    @staticmethod
-    def _numeric(value: Value, modifiers: tuple[str, ...]) -> Value:
-        precision, scale = int(modifiers[0]), int(modifiers[1]) if len(modifiers) > 1 else 0
-        if not 1 <= precision <= 38 or not 0 <= scale <= precision:
-            raise StatementRefused("A numeric type in the catalog query is out of bounds.")
-        sql = f"CAST({value.sql} AS DECIMAL({precision},{scale}))"
-        return replace(value, sql=sql, modifier=((precision << 16) | scale) + 4)
-
-    def _collate(self, node: Collate, scope: Scope) -> Value:
-        if node.name[-1] not in ("default", "c", "C", "POSIX", "posix", "ucs_basic") or node.name[:-1] not in (
-            (),
-            ("pg_catalog",),
-        ):
-            raise CatalogRefused("42704", "The collation does not exist.")
-        return self.translate(node.value, scope)
 
     # ------------------------------------------------------------ composites
 
@@ -415,7 +356,7 @@ class ExpressionTranslator(OperatorTranslator):
         if function is None or (len(name) == 2 and name[0] == "information_schema" and not name[1].startswith("_pg_")):
             if ours and len(node.arguments) == 1 and name[-1] in t.types_by_name():
                 cast_to = Cast(node.arguments[0], TypeName(("pg_catalog", name[-1])))
-                return replace(self._cast(cast_to, scope), label=name[-1], firm=True)
+                return replace(self.cast_to(cast_to, scope), label=name[-1], firm=True)
             if ours and name[-1] in function_names():
                 raise FunctionRefused(f"function {named(name[-1])} is not available", position=node.position + 1)
             raise self._no_function(node, scope)
