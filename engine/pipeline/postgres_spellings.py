@@ -1,7 +1,8 @@
-r"""PostgreSQL's spellings of what DuckDB has under another one, for the DuckDB dialect: tools write them unasked.
+"""PostgreSQL's spellings of what DuckDB has under another one, for the DuckDB dialect: tools write them unasked.
 
-Only what DuckDB itself refuses is respelled, so nothing that DuckDB accepts changes its meaning; with one exception:
-`'\x00ff'::bytea` is two bytes, as every driver means it that writes values into the text (DuckDB's own type is BLOB).
+Only what DuckDB itself refuses is respelled, so nothing that DuckDB accepts changes its meaning; with one exception: a
+bytea written in hexadecimal (backslash, x, two digits a byte) is those bytes, as every driver means it that writes
+values into the text (DuckDB's own type is BLOB).
 """
 
 from __future__ import annotations

@@ -107,7 +107,9 @@ def test_any_text_is_governed_or_refused_and_never_anything_else(text: str) -> N
 
 def test_the_function_lists_are_of_the_installed_duckdb() -> None:
     with duckdb.connect() as db:
-        known = {row[0].lower() for row in db.execute("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()}
+        known = {
+            row[0].lower() for row in db.execute("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()
+        }
     listed = {name.lower() for names in (*ALLOWED.values(), *DENIED.values()) for name in names}
     assert listed - known <= {"!", "->", "coalesce", "getenv", "grouping", "grouping_id", "ifnull"}
     undecided = {name for name in known if refusal_reason(name) == "is not on the list"}
