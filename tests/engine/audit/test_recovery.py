@@ -18,10 +18,13 @@ from governance.audit_schema import schema
 from tests.engine.audit.records import MemoryStore, SteppedClock, event, intent, lines, outcome, settings
 
 
-async def _spool(folder: Path) -> set[str]:
-    """A spool of several small segments as a killed process leaves it; returns the ids shipped already."""
+async def _spool(folder: Path, first_bytes: int) -> set[str]:
+    """A spool of several small segments as a killed process leaves it; returns the ids shipped already.
+
+    With first segments of 2048 bytes an intent and its outcome, both shipped, lie before the cut; with 2304 an outcome.
+    """
     store = MemoryStore()
-    audit = QueryAudit(settings(folder, segment_bytes=2048), store, SteppedClock())
+    audit = QueryAudit(settings(folder, segment_bytes=first_bytes), store, SteppedClock())
     await audit.start()
     for name in ("a", "b"):
         await audit.intent(intent(name))
@@ -52,10 +55,10 @@ def _held(folder: Path) -> tuple[Counter[str], tuple[str, ...]]:
     return ids, tuple(finding.kind for finding in recovered.findings)
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[2048, 2304])
+def killed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path_factory.mktemp("spool")
-    assert asyncio.run(_spool(folder)) == {"a", "b"}
+    assert asyncio.run(_spool(folder, request.param)) == {"a", "b"}
     return folder / "killed"
 
 
@@ -91,11 +94,14 @@ def test_w5_1_a_change_at_every_byte_loses_at_most_the_record_it_hits(killed: Pa
             if offset - hit.start >= HEAD_BYTES and offset % stride:
                 continue
             path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 0x55]) + whole[offset + 1 :])
-            ids, findings = _held(killed)
-            assert wanted - _ids_in(hit) <= set(ids) <= wanted, (path.name, offset)
+            try:
+                ids, findings = _held(killed)
+            finally:
+                path.write_bytes(whole)
+            # An outcome that is destroyed after it was shipped leaves its intent open: told again rather than never.
+            assert wanted - _ids_in(hit) <= set(ids) <= wanted | _ids_in(hit), (path.name, offset)
             assert not ids or max(ids.values()) == 1, (path.name, offset)
             assert findings, (path.name, offset)
-        path.write_bytes(whole)
 
 
 def test_w5_1_a_cut_anywhere_in_the_last_segment_keeps_what_came_before(killed: Path) -> None:
@@ -104,11 +110,13 @@ def test_w5_1_a_cut_anywhere_in_the_last_segment_keeps_what_came_before(killed: 
     whole = path.read_bytes()
     for offset in range(0, len(data), 3):
         path.write_bytes(whole[:offset])
-        ids, _ = _held(killed)
+        try:
+            ids, _ = _held(killed)
+        finally:
+            path.write_bytes(whole)
         kept = {i for frame in frames if frame.end <= offset for i in _ids_in(frame)}
         assert set(ids) == earlier | kept, offset
         assert not ids or max(ids.values()) == 1, offset
-    path.write_bytes(whole)
 
 
 def test_a_missing_segment_is_named(killed: Path, tmp_path: Path) -> None:
