@@ -26,12 +26,13 @@ def _check(world: World, texts: list[str]) -> None:
     book = rulebook(world.policies, [("s", "shared")])
     TRUE.rebuild(world.statements())
     PERMITTED.rebuild(world.permitted())
+    empty = sum("INSERT INTO" in statement for statement in world.permitted()) < 2
     for text in texts:
         note(text)
         governed = TRUE.run(text, me, book)
         assert governed.status != "deny", governed.error
         plain = PERMITTED.run(text, me, OPEN)
-        if {governed.status, plain.status} == {"ok", "error"}:
+        if empty and {governed.status, plain.status} == {"ok", "error"}:
             event("error depends on plan")  # an empty table is planned otherwise than one whose rows are hidden; in the
             continue  # node both are planned with one size (test_red_sizes, test_red_plan)
         assert _seen(governed) == _seen(plain), TRUE.sql(text, me, book)
