@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -177,10 +178,10 @@ class EmulatedCatalog:
         if image is None:
             tables = view.shown_tables()
             relations = [_of_table(table) for table in seen.shown(tables)] + await self._shown_views(view, seen)
+            read = await asyncio.to_thread(_sources, relations)  # milliseconds for each view
             image = build(
-                relations, database=session.database, user=session.user, schemas=seen.schemas(tables),
-                sources=_sources(relations),
-            )  # fmt: skip
+                relations, database=session.database, user=session.user, schemas=seen.schemas(tables), sources=read
+            )
             if len(kept) >= _IMAGES_MAX:
                 kept.pop(next(iter(kept)))
             kept[circumstances] = image

@@ -8,7 +8,6 @@ import datetime
 import io
 import os
 import shutil
-import ssl
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ import psycopg
 import pytest
 
 from tests.clients.conftest import TABLES
+from tests.clients.connections import context, over_asyncpg
 from tests.support.stack import Stack
 
 Rows = list[tuple[Any, ...]]
@@ -50,10 +50,6 @@ def expected(sql: str) -> Rows:
         return [tuple(row) for row in db.execute(sql).fetchall()]
 
 
-def context(stack: Stack) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(stack.ca))
-
-
 def by_psycopg(stack: Stack, sql: str, *, binary: bool = False, prepare: bool = False) -> Rows:
     with stack.connect(stack.keys["ana"]) as connection:
         return [tuple(r) for r in connection.execute(sql.encode(), binary=binary, prepare=prepare).fetchall()]
@@ -77,17 +73,10 @@ def by_pipeline(stack: Stack, sql: str) -> Rows:
 
 
 def by_asyncpg(stack: Stack, sql: str) -> Rows:
-    async def work() -> Rows:
-        connection = await asyncpg.connect(
-            host="localhost", port=stack.port, user="x", database="production", password=stack.keys["ana"],
-            ssl=context(stack),
-        )  # fmt: skip
-        try:
-            return [tuple(row.values()) for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
+    async def work(connection: asyncpg.Connection) -> Rows:
+        return [tuple(row.values()) for row in await connection.fetch(sql)]
 
-    return asyncio.run(work())
+    return over_asyncpg(stack, work)
 
 
 def by_pg8000(stack: Stack, sql: str) -> Rows:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import io
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 import pg8000.dbapi
@@ -15,24 +13,8 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from tests.clients.test_clients import context
+from tests.clients.connections import context, over_asyncpg
 from tests.support.stack import Stack
-
-T = TypeVar("T")
-
-
-def by_asyncpg(stack: Stack, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-    async def connected() -> T:
-        connection = await asyncpg.connect(
-            host="localhost", port=stack.port, user="x", database="production", password=stack.keys["ana"],
-            ssl=context(stack),
-        )  # fmt: skip
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(connected())
 
 
 def engine(stack: Stack, driver: str) -> sqlalchemy.Engine:
@@ -81,7 +63,7 @@ def test_lists_as_parameters_of_any(stack: Stack) -> None:
     async def work(connection: asyncpg.Connection) -> list[int]:
         return [row["id"] for row in await connection.fetch(sql, [2, 3, 4], ["name 2", "name 4"])]
 
-    assert by_asyncpg(stack, work) == [2, 4]
+    assert over_asyncpg(stack, work) == [2, 4]
     with stack.connect(stack.keys["ana"]) as connection:
         text = "SELECT id FROM sales.customers WHERE id = ANY(%s) AND NOT name = ANY(%s) ORDER BY id"
         assert connection.execute(text, ([2, 4, 6], ["name 4"])).fetchall() == [(2,), (6,)]
@@ -92,7 +74,7 @@ def test_parameters_stand_close_together(stack: Stack) -> None:
         rows = await connection.fetch("SELECT id FROM sales.customers WHERE id IN ($1,$2)or id=$3", 2, 4, 6)
         return [row["id"] for row in rows]
 
-    assert sorted(by_asyncpg(stack, work)) == [2, 4, 6]
+    assert sorted(over_asyncpg(stack, work)) == [2, 4, 6]
 
 
 def test_binary_drivers_are_told_what_each_place_wants(stack: Stack) -> None:
@@ -110,7 +92,7 @@ def test_binary_drivers_are_told_what_each_place_wants(stack: Stack) -> None:
     async def work(connection: asyncpg.Connection) -> int:
         return int(await connection.fetchval(sql, *values))
 
-    assert by_asyncpg(stack, work) == 499
+    assert over_asyncpg(stack, work) == 499
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -133,7 +115,7 @@ def test_arrays_of_instants_go_both_ways(stack: Stack) -> None:
     async def work(connection: asyncpg.Connection) -> Any:
         return await connection.fetchval("SELECT $1::timestamptz[]", [moment, None])
 
-    assert by_asyncpg(stack, work) == [moment, None]
+    assert over_asyncpg(stack, work) == [moment, None]
 
 
 def test_values_that_drivers_write_into_the_text(stack: Stack) -> None:
@@ -180,4 +162,4 @@ def test_a_driver_quotes_values_with_the_servers_own_functions(stack: Stack) -> 
         await connection.copy_from_query(sql, 4, "o'x", output=text, format="csv")
         return text.getvalue().decode()
 
-    assert by_asyncpg(stack, work) == "0,name 0\n2,name 2\n"
+    assert over_asyncpg(stack, work) == "0,name 0\n2,name 2\n"

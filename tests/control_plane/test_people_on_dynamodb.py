@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aws.control_table import DynamoControlStore
 from lambdas.control_plane.bootstrap import bootstrap
 from lambdas.control_plane.handler import make_handler
 from local.signing import HomeSigner
@@ -41,4 +42,5 @@ def api(tmp_path: Path) -> Iterator[Api]:
     ],
 )
 def test_what_holds_on_sqlite_holds_on_dynamodb(api: Api, shown: Callable[[Api], None]) -> None:
+    assert isinstance(api.store, DynamoControlStore)
     shown(api)

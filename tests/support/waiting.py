@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -21,3 +22,14 @@ def until(look: Callable[[], T], deadline_s: float = 30.0) -> T:
         assert time.monotonic() < deadline, "it never came true"
         threading.Event().wait(0.05)
     return found
+
+
+async def until_async(condition: Callable[[], object], deadline_s: float = 10.0) -> None:
+    """As `until`, for what this event loop brings about.
+
+    Raises:
+        TimeoutError: it never was in time.
+    """
+    async with asyncio.timeout(deadline_s):
+        while not condition():  # noqa: ASYNC110 - nothing to wait on but the world
+            await asyncio.sleep(0.005)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.audit import AuditSettings
+from engine.audit import AuditSettings, QueryAudit
 from governance.audit_record import PolicyVerdict, QueryIntent, QueryOutcome, SessionEvent, SessionFacts
 
 SESSION = SessionFacts(
@@ -118,3 +118,15 @@ def lines(objects: dict[str, bytes], prefix: str = "queries/") -> list[dict[str,
 
 def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.jsonl.gz")}
+
+
+def audit_on(folder: Path, store: MemoryStore, **changes: object) -> QueryAudit:
+    return QueryAudit(settings(folder, **changes), store, SteppedClock())
+
+
+async def fill(audit: QueryAudit, accepted: list[str], count: int, *, finish: bool) -> None:
+    for number in range(count):
+        await audit.intent(intent(f"q{number}"))
+        if finish:
+            audit.outcome(outcome(f"q{number}"))
+        accepted.append(f"q{number}")

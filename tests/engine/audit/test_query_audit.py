@@ -1,12 +1,8 @@
 """The audit through its public door, on real files."""
 
 import asyncio
-import contextlib
 import dataclasses
 import gzip
-import resource
-import threading
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,37 +10,26 @@ import pytest
 
 from engine.audit import QueryAudit
 from engine.audit.event_gate import COMMANDS_BURST, EventGate
-from engine.audit.frames import SegmentHeader
-from engine.audit.segment import Segment
 from governance.audit_record import chain_genesis, line_digest
 from governance.errors import AuditUnavailable
-from tests.engine.audit.records import MemoryStore, SteppedClock, event, intent, lines, outcome, settings
-
-
-def _run(folder: Path, store: MemoryStore, **changes: object) -> QueryAudit:
-    return QueryAudit(settings(folder, **changes), store, SteppedClock())
-
-
-async def _until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    deadline = asyncio.get_running_loop().time() + deadline_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.005)
-
-
-async def _fill(audit: QueryAudit, accepted: list[str], count: int, *, finish: bool) -> None:
-    for number in range(count):
-        await audit.intent(intent(f"q{number}"))
-        if finish:
-            audit.outcome(outcome(f"q{number}"))
-        accepted.append(f"q{number}")
+from tests.engine.audit.records import (
+    MemoryStore,
+    SteppedClock,
+    audit_on,
+    event,
+    intent,
+    lines,
+    outcome,
+    settings,
+)
+from tests.support.waiting import until_async
 
 
 def test_w5_1_allowed_denied_and_failed_statements_are_each_one_record(tmp_path: Path) -> None:
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         for status in ("succeeded", "denied", "failed", "cancelled", "timed_out", "client_gone"):
             await audit.intent(intent(status))
@@ -62,7 +47,7 @@ def test_w5_3_objects_are_json_lines_by_day(tmp_path: Path) -> None:
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         await audit.intent(intent("q1"))
         audit.outcome(outcome("q1"))
@@ -78,7 +63,7 @@ def test_w5_4_a_record_holds_every_promised_field(tmp_path: Path) -> None:
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         await audit.intent(intent("q1", "SELECT ssn FROM sales.customers"))
         audit.outcome(outcome("q1"))
@@ -109,16 +94,16 @@ def test_w5_1_a_query_whose_outcome_never_came_is_interrupted(tmp_path: Path) ->
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         await audit.intent(intent("q1"))
         assert await audit.stop()
         assert store.objects == {}
-        again = _run(tmp_path, store)
+        again = audit_on(tmp_path, store)
         await again.start()
         assert again.interrupted == 1
         await again.stop()
-        third = _run(tmp_path, store)
+        third = audit_on(tmp_path, store)
         await third.start()
         assert third.interrupted == 0
         await third.stop()
@@ -131,7 +116,7 @@ def test_one_sync_serves_many_writers(tmp_path: Path) -> None:
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         before = audit.syncs
 
@@ -153,7 +138,7 @@ def test_records_form_a_chain_across_objects_and_restarts(tmp_path: Path) -> Non
 
     async def run() -> None:
         for turn in range(3):
-            audit = _run(tmp_path, store)
+            audit = audit_on(tmp_path, store)
             await audit.start()
             for number in range(3):
                 await audit.intent(intent(f"{turn}-{number}"))
@@ -185,17 +170,17 @@ def test_a_store_that_is_down_loses_and_doubles_nothing(tmp_path: Path, caplog: 
 
     async def run() -> None:
         store.before = down
-        audit = _run(tmp_path, store, ship_bytes=2000, drain_timeout_s=0.3, retry_s_max=0.05)
+        audit = audit_on(tmp_path, store, ship_bytes=2000, drain_timeout_s=0.3, retry_s_max=0.05)
         await audit.start()
         for number in range(20):
             await audit.intent(intent(f"q{number}"))
             audit.outcome(outcome(f"q{number}"))
-        await _until(lambda: audit.ship_failures >= 2)
+        await until_async(lambda: audit.ship_failures >= 2)
         assert audit.lag_s > 0
         assert not await audit.stop()
         assert store.objects == {}
         store.before = lambda name: None
-        again = _run(tmp_path, store)
+        again = audit_on(tmp_path, store)
         await again.start()
         assert await again.stored(10)
         assert again.lag_s == 0.0
@@ -218,7 +203,7 @@ def test_a_store_that_fails_after_having_stored_gets_the_same_object_again(tmp_p
 
     async def run() -> None:
         store.after = after
-        audit = _run(tmp_path, store, retry_s_max=0.05)
+        audit = audit_on(tmp_path, store, retry_s_max=0.05)
         await audit.start()
         await audit.intent(intent("q1"))
         audit.outcome(outcome("q1"))
@@ -228,30 +213,6 @@ def test_a_store_that_fails_after_having_stored_gets_the_same_object_again(tmp_p
     assert len(store.puts) == 3
     assert len(store.objects) == 1
     assert len(lines(store.objects)) == 1
-
-
-def test_a_slow_disk_does_not_send_records_on_their_own(tmp_path: Path) -> None:
-    """Each wait for the store makes one batch, however long the cut of the batch before it took."""
-    store = MemoryStore()
-    rounds, each = 3, 4
-
-    class Slow(Segment):
-        def sync(self) -> None:
-            threading.Event().wait(0.12)  # longer than a waiting caller looks again
-            super().sync()
-
-    async def run() -> None:
-        audit = QueryAudit(settings(tmp_path), store, SteppedClock(), open_segment=Slow)
-        await audit.start()
-        for turn in range(rounds):
-            for number in range(each):
-                await audit.intent(intent(f"q{turn}-{number}"))
-                audit.outcome(outcome(f"q{turn}-{number}"))
-            assert await audit.stored(10)
-        assert await audit.stop()
-
-    asyncio.run(run())
-    assert [len(gzip.decompress(store.objects[name]).splitlines()) for name in store.puts] == [each] * rounds
 
 
 def test_clock_steps_lose_nothing(tmp_path: Path) -> None:
@@ -273,131 +234,11 @@ def test_clock_steps_lose_nothing(tmp_path: Path) -> None:
     assert len(store.objects) == 5
 
 
-def test_a_full_spool_refuses_and_recovers_when_shipped(tmp_path: Path) -> None:
-    store = MemoryStore()
-    down = True
-
-    def before(name: str) -> None:
-        if down:
-            raise ConnectionError
-
-    async def run() -> list[str]:
-        nonlocal down
-        store.before = before
-        audit = _run(tmp_path, store, spool_bytes_max=20_000, segment_bytes=4096, ship_bytes=2000, retry_s_max=0.05)
-        await audit.start()
-        accepted: list[str] = []
-        with pytest.raises(AuditUnavailable) as refused:
-            await _fill(audit, accepted, 200, finish=True)
-        assert refused.value.reason == "spool full"
-        down = False
-        assert await audit.stored(10)
-        await _until(lambda: audit.spool_bytes < 10_000)
-        await audit.intent(intent("after"))
-        audit.outcome(outcome("after"))
-        await audit.stop()
-        return [*accepted, "after"]
-
-    accepted = asyncio.run(run())
-    assert [r["query_id"] for r in lines(store.objects)] == accepted
-
-
-@contextlib.contextmanager
-def _small_files(limit: int) -> Iterator[None]:
-    """No file of this process may grow past `limit`: a disk that is full, as the kernel tells it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_disk_that_refuses_refuses_statements_and_keeps_outcomes(tmp_path: Path) -> None:
-    store = MemoryStore()
-
-    async def run() -> list[str]:
-        audit = _run(tmp_path, store, segment_bytes=4096)
-        await audit.start()
-        await audit.intent(intent("running"))
-        accepted = ["running"]
-        with _small_files(1024):
-            with pytest.raises(AuditUnavailable) as refused:
-                await _fill(audit, accepted, 20, finish=False)
-            assert refused.value.reason == "spool not writable: OSError"
-            for name in accepted:
-                audit.outcome(outcome(name))
-            with pytest.raises(AuditUnavailable):
-                await audit.settled()
-            assert not audit.available
-        await _until(lambda: audit.available and audit.open_intents == 0)
-        await audit.intent(intent("after"))
-        audit.outcome(outcome("after"))
-        await audit.stop()
-        return [*accepted, "after"]
-
-    accepted = asyncio.run(run())
-    records = lines(store.objects)
-    assert sorted(r["query_id"] for r in records) == sorted(accepted)
-    assert {r["status"] for r in records} == {"succeeded"}
-
-
-class _FailingDisk:
-    """Segments whose sync fails while `failing`; once it failed, a segment never works again."""
-
-    def __init__(self) -> None:
-        self.failing = False
-
-    def __call__(self, spool: Path, header: SegmentHeader, size: int, seq: int) -> Segment:
-        disk = self
-        if disk.failing:
-            raise OSError(5, "Input/output error")
-
-        class _Segment(Segment):
-            def sync(self) -> None:
-                if disk.failing:
-                    raise OSError(5, "Input/output error")
-                super().sync()
-
-        return _Segment(spool, header, size, seq)
-
-
-def test_a_failing_sync_is_never_trusted_again(tmp_path: Path) -> None:
-    store = MemoryStore()
-    disk = _FailingDisk()
-
-    async def run() -> None:
-        audit = QueryAudit(settings(tmp_path), store, SteppedClock(), open_segment=disk)
-        await audit.start()
-        await audit.intent(intent("before"))
-        disk.failing = True
-        audit.outcome(outcome("before"))
-        with pytest.raises(AuditUnavailable):
-            await audit.intent(intent("refused"))
-        disk.failing = False
-        await audit.intent(intent("after"))
-        audit.outcome(outcome("after"))
-        await audit.settled()
-        assert len(list((tmp_path / "spool").glob("segment-*.log"))) == 2
-        await audit.stop()
-        again = _run(tmp_path, store)
-        await again.start()
-        assert again.interrupted == 0
-        assert again.findings == ()
-        await again.stop()
-
-    asyncio.run(run())
-    assert sorted((r["query_id"], r["status"]) for r in lines(store.objects)) == [
-        ("after", "succeeded"),
-        ("before", "succeeded"),
-    ]
-
-
 def test_a_caller_that_is_cancelled_while_waiting_leaves_a_closed_record(tmp_path: Path) -> None:
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         task = asyncio.create_task(audit.intent(intent("q1")))
         await asyncio.sleep(0)
@@ -414,7 +255,7 @@ def test_a_caller_that_is_cancelled_while_waiting_leaves_a_closed_record(tmp_pat
 
 def test_two_processes_cannot_share_a_spool(tmp_path: Path) -> None:
     async def run() -> None:
-        first, second = _run(tmp_path, MemoryStore()), _run(tmp_path, MemoryStore())
+        first, second = audit_on(tmp_path, MemoryStore()), audit_on(tmp_path, MemoryStore())
         await first.start()
         with pytest.raises(AuditUnavailable):
             await second.start()
@@ -429,7 +270,7 @@ def test_segments_are_freed_and_a_long_query_does_not_hold_them(tmp_path: Path) 
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store, segment_bytes=4096, ship_bytes=1000, carry_after_s=0.0)
+        audit = audit_on(tmp_path, store, segment_bytes=4096, ship_bytes=1000, carry_after_s=0.0)
         await audit.start()
         await audit.intent(intent("long"))
         for number in range(60):
@@ -437,7 +278,7 @@ def test_segments_are_freed_and_a_long_query_does_not_hold_them(tmp_path: Path) 
             audit.outcome(outcome(f"q{number}"))
             if number % 10 == 9:
                 assert await audit.stored(5)
-        await _until(lambda: len(list((tmp_path / "spool").glob("segment-*.log"))) < 8)
+        await until_async(lambda: len(list((tmp_path / "spool").glob("segment-*.log"))) < 8)
         audit.outcome(outcome("long"))
         await audit.stop()
 
@@ -448,7 +289,7 @@ def test_segments_are_freed_and_a_long_query_does_not_hold_them(tmp_path: Path) 
 
 def test_what_is_not_a_record_is_refused(tmp_path: Path) -> None:
     async def run() -> None:
-        audit = _run(tmp_path, MemoryStore(), record_bytes_max=5000)
+        audit = audit_on(tmp_path, MemoryStore(), record_bytes_max=5000)
         with pytest.raises(AuditUnavailable):
             await audit.intent(intent("early"))
         await audit.start()
@@ -466,7 +307,7 @@ def test_a_flood_of_strangers_is_counted_and_not_written_one_by_one(tmp_path: Pa
     store = MemoryStore()
 
     async def run() -> None:
-        audit = _run(tmp_path, store)
+        audit = audit_on(tmp_path, store)
         await audit.start()
         for number in range(5000):
             audit.event(dataclasses.replace(event(f"x{number}", "connection_refused"), session=None))
@@ -490,25 +331,3 @@ def test_a_flood_of_commands_of_one_session_cannot_fill_the_spool() -> None:
     assert gate.admits(event("login"), 0.0), "what happens to a session otherwise is always said"
     assert gate.take_held_back() == {"command": 500}
     assert gate.admits(commands[0], 1.0)
-
-
-def test_statements_refused_for_want_of_an_audit_are_said_when_it_is_back(tmp_path: Path) -> None:
-    store = MemoryStore()
-    disk = _FailingDisk()
-
-    async def run() -> None:
-        audit = QueryAudit(settings(tmp_path), store, SteppedClock(), open_segment=disk)
-        await audit.start()
-        disk.failing = True
-        for number in range(3):
-            with pytest.raises(AuditUnavailable):
-                await audit.intent(intent(f"q{number}"))
-        disk.failing = False
-        await audit.intent(intent("after"))
-        audit.outcome(outcome("after"))
-        await audit.stop()
-
-    asyncio.run(run())
-    assert [r["query_id"] for r in lines(store.objects)] == ["after"]
-    (said,) = lines(store.objects, "sessions/")
-    assert (said["kind"], said["extra"]["count"]) == ("statements_refused_unaudited", 3)

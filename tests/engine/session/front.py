@@ -320,13 +320,6 @@ class Front:
         await self.keeper.refresh()
 
 
-async def until(condition: Any, deadline_s: float = 10.0) -> None:
-    """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 - nothing to wait on but the world
-            await asyncio.sleep(0.005)
-
-
 @contextlib.asynccontextmanager
 async def front(
     folder: Path,
@@ -386,4 +379,4 @@ async def front(
         desk.authenticator.close()
 
 
-__all__ = ["BOT", "Front", "front", "make_rulebook", "pytest", "until", "with_key"]
+__all__ = ["BOT", "Front", "front", "make_rulebook", "pytest", "with_key"]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
 
 from tests.engine.session.front import Front
 
@@ -122,3 +126,33 @@ class Told(Exception):
     def __init__(self, told: dict[str, str]) -> None:
         super().__init__(told)
         self.told = told
+
+
+def kinds(heard: list[tuple[str, bytes]]) -> str:
+    return "".join(kind for kind, _ in heard)
+
+
+def parse(text: str, name: str = "", oids: tuple[int, ...] = ()) -> bytes:
+    return message(
+        "P", name.encode() + b"\0" + text.encode() + b"\0" + struct.pack(f"!H{len(oids)}I", len(oids), *oids)
+    )
+
+
+def bind(portal: str = "", name: str = "", formats: tuple[int, ...] = ()) -> bytes:
+    body = portal.encode() + b"\0" + name.encode() + b"\0" + struct.pack("!HH", 0, 0)
+    return message("B", body + struct.pack(f"!H{len(formats)}h", len(formats), *formats))
+
+
+def describe(kind: str, name: str = "") -> bytes:
+    return message("D", kind.encode() + name.encode() + b"\0")
+
+
+def execute(portal: str = "", rows: int = 0) -> bytes:
+    return message("E", portal.encode() + b"\0" + struct.pack("!i", rows))
+
+
+SYNC = message("S")
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    uvloop.run(coroutine)

@@ -16,8 +16,9 @@ from engine.settings import ConnectionLimits
 from engine.tls import SUITES, server_context
 from governance.api_key import new_key
 from governance.rulebook import User
-from tests.engine.session.front import BOT, front, make_rulebook, until, with_key
+from tests.engine.session.front import BOT, front, make_rulebook, with_key
 from tests.engine.session.raw import GSS_REQUEST, SSL_REQUEST, Raw, Told, fields, message, startup
+from tests.support.waiting import until_async
 
 SAME = {"S": "FATAL", "V": "FATAL", "C": "28P01", "M": "Authentication failed."}
 
@@ -219,7 +220,7 @@ def test_half_open_connections_are_bounded_and_end_in_time(tmp_path: Path) -> No
             for raw in silent:
                 assert await raw.ended() == b""
                 await raw.close()
-            await until(lambda: f.server._half_open_count == 0)
+            await until_async(lambda: f.server._half_open_count == 0)
             mute = await Raw.secure(f)
             assert await mute.ended() == b""
             await mute.close()
@@ -248,7 +249,7 @@ def test_the_connection_limit_says_53300(tmp_path: Path) -> None:
             assert (await refusal(await Raw.secure(f), f.key))["C"] == "53300"
             for raw in kept:
                 await raw.close()
-            await until(lambda: f.server.connections == 0)
+            await until_async(lambda: f.server.connections == 0)
             await (await Raw.login(f)).close()
 
     run(story())

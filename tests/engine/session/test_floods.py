@@ -17,9 +17,9 @@ import uvloop
 
 from engine.hello import Turnstile
 from engine.settings import ConnectionLimits
-from tests.engine.session.front import Front, front, until
-from tests.engine.session.raw import SSL_REQUEST, Raw, message, startup
-from tests.engine.session.test_session import kinds
+from tests.engine.session.front import Front, front
+from tests.engine.session.raw import SSL_REQUEST, Raw, kinds, message, startup
+from tests.support.waiting import until_async
 
 ANSWER_S = 5.0
 """In which somebody honest must come in and be answered, whatever the crowd does."""
@@ -93,7 +93,7 @@ def test_w1_10_half_open_connections_leave_the_node_answering(tmp_path: Path, wo
             async with crowd(f, 60, words):
                 await answered(f)
                 assert f.server._half_open_count <= limits.half_open_max
-            await until(lambda: f.server._half_open_count == 0)
+            await until_async(lambda: f.server._half_open_count == 0)
 
     run(story())
 
@@ -127,7 +127,7 @@ def test_w1_10_clients_that_dribble_leave_the_node_answering_and_end_in_time(tmp
             await slow
             assert len(ended) == 30
             assert max(ended) < 10
-            await until(lambda: f.server._half_open_count == 0)
+            await until_async(lambda: f.server._half_open_count == 0)
 
     run(story())
 
@@ -141,11 +141,11 @@ def test_clients_that_take_nothing_leave_the_node_answering_and_hold_bounded_mem
             for raw in greedy:
                 raw.writer.transport.pause_reading()
                 raw.say(message("Q", b"rows 40000 wide\0"))  # 40 MB each, of which nothing is taken
-            await until(lambda: f.executor.running == 10)
+            await until_async(lambda: f.executor.running == 10)
             await answered(f)
             most = 10 * 40_000 / 100
             assert f.executor.frames_made < most / 2  # no more is made than is taken
-            await until(lambda: f.executor.running == 0)  # closed: they took nothing for a second
+            await until_async(lambda: f.executor.running == 0)  # closed: they took nothing for a second
             assert {outcome.status for outcome in f.audit.outcomes} == {"client_gone", "succeeded"}
             for raw in greedy:
                 await raw.close()
@@ -192,7 +192,7 @@ def test_w1_10_thousands_of_half_open_connections(tmp_path: Path, words: bytes) 
                 async with crowd(f, 3000, words):
                     print(f"answered in {await answered(f, 10):.3f} s")
                     assert f.server._half_open_count <= ConnectionLimits().half_open_max
-                await until(lambda: f.server._half_open_count == 0, 30)
+                await until_async(lambda: f.server._half_open_count == 0, 30)
 
     run(story())
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.engine.session.front import front, until
-from tests.engine.session.raw import Raw, message
-from tests.engine.session.test_session import SYNC, kinds
+from tests.engine.session.front import front
+from tests.engine.session.raw import SYNC, Raw, kinds, message
 from tests.fuzz.talk import Chance, utterance
+from tests.support.waiting import until_async
 
 
 async def conversation(raw: Raw, dice: random.Random) -> None:
@@ -32,7 +32,7 @@ def play(folder: Path, rounds: int, seed: int) -> None:
                 dice = random.Random(seed + index)
                 async with asyncio.timeout(20):
                     await conversation(await Raw.login(f), dice)
-            await until(lambda: f.server.connections == 0)
+            await until_async(lambda: f.server.connections == 0)
             assert (f.executor.running, f.desk.admission.running) == (0, 0)
             assert len(f.audit.intents) == len(f.audit.outcomes)
             assert f.desk.metrics.incidents._value.get() == 0

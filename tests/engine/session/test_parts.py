@@ -20,7 +20,8 @@ from engine.settings import NodeSettings, QueryLimits
 from engine.status_page import StatusPage
 from governance import errors
 from governance.errors import InvalidRequest, Refusal, RulebookUnavailable, TooManyQueries
-from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, signature_holds, until
+from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, signature_holds
+from tests.support.waiting import until_async
 
 
 def test_every_refusal_has_one_sqlstate() -> None:
@@ -52,13 +53,13 @@ def test_w1_11_slots_are_counted_and_keys_take_turns() -> None:
             order.append(key)
 
         tasks = [asyncio.create_task(ask("greedy")) for _ in range(3)]
-        await until(lambda: admission.queued == 3)
+        await until_async(lambda: admission.queued == 3)
         tasks.append(asyncio.create_task(ask("modest")))
-        await until(lambda: admission.queued == 4)
+        await until_async(lambda: admission.queued == 4)
         for slot in held:
             slot.release()
             slot.release()
-        await until(lambda: len(order) == 2)
+        await until_async(lambda: len(order) == 2)
         assert sorted(order) == ["greedy", "modest"]
         assert admission.running == 2
         while len(order) < 4 or slots:
@@ -78,7 +79,7 @@ def test_admission_limits_of_a_key_an_organization_the_queue_and_the_wait() -> N
         first = await admission.acquire("1", "a")
         second = await admission.acquire("1", "b")
         waiting = asyncio.create_task(admission.acquire("1", "c"))
-        await until(lambda: admission.queued == 1)
+        await until_async(lambda: admission.queued == 1)
         with pytest.raises(TooManyQueries):
             await admission.acquire("1", "a")
         other = await admission.acquire("2", "z")
@@ -86,7 +87,7 @@ def test_admission_limits_of_a_key_an_organization_the_queue_and_the_wait() -> N
             await waiting
         assert (admission.running, admission.queued) == (3, 0)
         gone = asyncio.create_task(admission.acquire("1", "d", 30))
-        await until(lambda: admission.queued == 1)
+        await until_async(lambda: admission.queued == 1)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
         for slot in (first, second, other):
@@ -124,8 +125,8 @@ def test_a_kept_rulebook_survives_a_restart_without_the_control_plane(tmp_path: 
         with pytest.raises(RulebookUnavailable):
             first.current()
         await first.start()
-        await until(lambda: first.fresh)
-        await until(path.with_suffix(".manifest").exists)
+        await until_async(lambda: first.fresh)
+        await until_async(path.with_suffix(".manifest").exists)
         await first.stop()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         second = keeper_of(FakeLink(down=True), path)

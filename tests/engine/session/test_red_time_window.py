@@ -9,8 +9,7 @@ import pytest
 from governance.errors import PermissionRefused
 from governance.policies import Condition, Effect, TimeWindow
 from tests.engine.session.front import FakePipeline, front, make_rulebook
-from tests.engine.session.raw import Raw, fields
-from tests.engine.session.test_session import SYNC, bind, execute, kinds, parse, run
+from tests.engine.session.raw import SYNC, Raw, bind, execute, fields, kinds, parse, run
 
 HOURS = Condition("c1", "office hours", Effect.ALLOW, window=TimeWindow("UTC", 480, 1080))
 

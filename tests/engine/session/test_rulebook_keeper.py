@@ -18,7 +18,8 @@ from governance.bundle import Manifest
 from governance.errors import InvalidRequest, RulebookUnavailable
 from governance.rulebook import Limits
 from governance.timestamp import stamp
-from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, signature_holds, until
+from tests.engine.session.front import FakeLink, SystemClock, make_rulebook, signature_holds
+from tests.support.waiting import until_async
 
 
 @dataclass
@@ -240,7 +241,7 @@ def test_listeners_do_not_wait_for_a_long_poll(tmp_path: Path) -> None:
         )
         keeper.on_poll.append(lambda: heard.append(1))
         await keeper.start()
-        await until(lambda: len(heard) > 5)
+        await until_async(lambda: len(heard) > 5)
         await keeper.stop()
 
     run(story)

@@ -1,51 +1,19 @@
-"""A session: both query protocols, transactions, cursors, errors, cancel, revocation, slow and vanished clients."""
+"""A session: both query protocols, transactions, errors, cancel, revocation, slow and vanished clients."""
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-import uvloop
 
 from engine.settings import ConnectionLimits, QueryLimits
 from governance.rulebook import Limits
-from tests.engine.session.front import front, make_rulebook, until
-from tests.engine.session.raw import Raw, cancel, fields, message
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(coroutine)
-
-
-def kinds(heard: list[tuple[str, bytes]]) -> str:
-    return "".join(kind for kind, _ in heard)
-
-
-def parse(text: str, name: str = "", oids: tuple[int, ...] = ()) -> bytes:
-    return message(
-        "P", name.encode() + b"\0" + text.encode() + b"\0" + struct.pack(f"!H{len(oids)}I", len(oids), *oids)
-    )
-
-
-def bind(portal: str = "", name: str = "", formats: tuple[int, ...] = ()) -> bytes:
-    body = portal.encode() + b"\0" + name.encode() + b"\0" + struct.pack("!HH", 0, 0)
-    return message("B", body + struct.pack(f"!H{len(formats)}h", len(formats), *formats))
-
-
-def describe(kind: str, name: str = "") -> bytes:
-    return message("D", kind.encode() + name.encode() + b"\0")
-
-
-def execute(portal: str = "", rows: int = 0) -> bytes:
-    return message("E", portal.encode() + b"\0" + struct.pack("!i", rows))
-
-
-SYNC = message("S")
+from tests.engine.session.front import front, make_rulebook
+from tests.engine.session.raw import SYNC, Raw, bind, cancel, describe, execute, fields, kinds, message, parse, run
+from tests.support.waiting import until_async
 
 
 def test_w5_1_allowed_denied_and_failed_statements_are_audited(tmp_path: Path) -> None:
@@ -144,29 +112,6 @@ def test_extended_queries_errors_skip_to_sync(tmp_path: Path) -> None:
     run(story())
 
 
-def test_portals_stop_between_rows_and_go_on(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with front(tmp_path) as f:
-            raw = await Raw.login(f)
-            raw.say(parse("rows 250") + bind() + execute("", 120) + execute("", 130) + execute("", 10) + SYNC)
-            heard = kinds(await raw.until_ready())
-            assert heard == "12" + "D" * 120 + "s" + "D" * 130 + "s" + "CZ"
-            await raw.query("begin")
-            raw.say(parse("rows 5") + bind("p") + execute("p", 2) + SYNC)
-            assert kinds(await raw.until_ready()) == "12DDsZ"
-            raw.say(execute("p", 0) + SYNC)
-            heard_again = await raw.until_ready()
-            assert kinds(heard_again) == "DDDCZ"
-            await raw.query("commit")
-            raw.say(execute("p", 0) + SYNC)
-            assert fields((await raw.until_ready())[0][1])["C"] == "34000"
-            assert f.executor.running == 0
-            assert f.desk.admission.running == 0
-            await raw.close()
-
-    run(story())
-
-
 def test_transactions(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:
@@ -193,56 +138,6 @@ def test_transactions(tmp_path: Path) -> None:
     run(story())
 
 
-def test_cursors(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with front(tmp_path) as f:
-            raw = await Raw.login(f)
-            assert (await raw.error("declare c cursor for rows 5"))["C"] == "25P01"
-            heard = await raw.query('BEGIN;declare "C1" cursor with hold for rows 150;fetch 120 in "C1"')
-            assert kinds(heard) == "CCT" + "D" * 120 + "CZ"
-            assert kinds(await raw.query('commit; move 10 in "C1"; fetch 5 in "C1"')) == "CCTDDDDDCZ"
-            assert (
-                kinds(await raw.query('fetch absolute 140 in "C1"; fetch all in "C1"')) == "TDC" + "T" + "D" * 10 + "CZ"
-            )
-            assert kinds(await raw.query('fetch next from "C1"; close "C1"')) == "TCCZ"
-            assert (await raw.error('fetch next from "C1"'))["C"] == "34000"
-            assert f.desk.admission.running == 0
-            await raw.close()
-
-    run(story())
-
-
-def test_a_fetch_does_not_fetch_from_itself(tmp_path: Path) -> None:
-    """Bind may give a FETCH the very name that it reads from; fuzzing found that it asked itself for its columns."""
-
-    async def story() -> None:
-        async with front(tmp_path) as f:
-            raw = await Raw.login(f)
-            for said in (bind("c") + message("D", b"Pc\0"), bind("c") + execute("c")):
-                raw.say(parse("fetch 2 in c") + said + SYNC)
-                assert fields(dict(await raw.until_ready())["E"])["C"] == "55000"
-            await raw.close()
-
-    run(story())
-
-
-def test_cursors_end_with_their_savepoint_and_outlive_later_rollbacks_with_hold(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with front(tmp_path) as f:
-            raw = await Raw.login(f)
-            await raw.query("begin; savepoint s; declare c cursor for rows 5; fetch c")
-            assert kinds(await raw.query("rollback to s")) == "CZ"
-            assert (await raw.error("fetch c"))["C"] == "34000"
-            await raw.query("rollback; begin; declare h cursor with hold for rows 5; commit; begin; fetch h; rollback")
-            assert kinds(await raw.query("fetch h")) == "TDCZ"
-            await raw.query("close h; begin; declare h cursor with hold for rows 5; rollback")
-            assert (await raw.error("fetch h"))["C"] == "34000"
-            assert f.desk.admission.running == 0
-            await raw.close()
-
-    run(story())
-
-
 def test_copy_out_is_framed(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:
@@ -263,7 +158,7 @@ def test_cancel_needs_the_right_secret(tmp_path: Path, tls: bool) -> None:
         async with front(tmp_path) as f:
             raw = await Raw.login(f)
             raw.say(message("Q", b"rows 1 slow\0"))
-            await until(lambda: f.executor.running == 1)
+            await until_async(lambda: f.executor.running == 1)
             for secret in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
                 other = await Raw.plain(f)
                 other.say(cancel(raw.process_id, secret))
@@ -288,11 +183,11 @@ def test_a_vanished_client_ends_its_statement(tmp_path: Path) -> None:
         async with front(tmp_path) as f:
             raw = await Raw.login(f)
             raw.say(message("Q", b"rows 1 slow\0"))
-            await until(lambda: f.executor.running == 1)
+            await until_async(lambda: f.executor.running == 1)
             await raw.close()
-            await until(lambda: f.executor.running == 0 and f.audit.outcomes)
+            await until_async(lambda: f.executor.running == 0 and f.audit.outcomes)
             assert f.audit.outcomes[-1].status == "client_gone"
-            await until(lambda: f.server.connections == 0)
+            await until_async(lambda: f.server.connections == 0)
 
     run(story())
 
@@ -305,7 +200,7 @@ def test_a_client_that_never_reads_holds_a_bounded_buffer_and_ends(tmp_path: Pat
             raw = await Raw.login(f)
             raw.writer.transport.pause_reading()
             raw.say(message("Q", b"rows 1000000 wide\0"))
-            await until(lambda: f.audit.outcomes, 15)
+            await until_async(lambda: f.audit.outcomes, 15)
             assert f.audit.outcomes[-1].status == "client_gone"
             assert f.executor.frames_made < 400  # 100 kB each; the sockets' own buffers take some
             assert f.executor.running == 0
@@ -319,7 +214,7 @@ def test_revocation_ends_idle_and_running_sessions(tmp_path: Path) -> None:
         async with front(tmp_path) as f:
             idle, busy = await Raw.login(f), await Raw.login(f)
             busy.say(message("Q", b"rows 1 slow\0"))
-            await until(lambda: f.executor.running == 1)
+            await until_async(lambda: f.executor.running == 1)
             await f.rule(make_rulebook(version=2, keys=()))
             kind, body = await idle.hear()
             assert (kind, fields(body)["S"], fields(body)["C"]) == ("E", "FATAL", "57P01")
@@ -355,10 +250,10 @@ def test_w1_11_concurrent_statements_are_limited(tmp_path: Path) -> None:
         async with front(tmp_path, queries=QueryLimits(running_max=1, wait_s=0.2)) as f:
             first, second = await Raw.login(f), await Raw.login(f)
             first.say(message("Q", b"rows 1 slow\0"))
-            await until(lambda: f.executor.running == 1)
+            await until_async(lambda: f.executor.running == 1)
             assert (await second.error("select 1"))["C"] == "53400"
             second.say(message("Q", b"select 1\0"))
-            await until(lambda: f.desk.admission.queued == 1)
+            await until_async(lambda: f.desk.admission.queued == 1)
             other = await Raw.plain(f)
             other.say(cancel(second.process_id, second.secret))
             assert fields(dict(await second.until_ready())["E"])["C"] == "57014"
@@ -389,7 +284,7 @@ def test_bytes_that_are_no_message_end_the_session(tmp_path: Path, bad: bytes) -
             assert (kind, fields(body)["S"], fields(body)["C"]) == ("E", "FATAL", "08P01")
             assert await raw.ended() == b""
             await raw.close()
-            await until(lambda: f.server.connections == 0)
+            await until_async(lambda: f.server.connections == 0)
 
     run(story())
 
@@ -400,7 +295,7 @@ def test_half_a_message_then_nothing_is_waited_for_and_cleaned_up(tmp_path: Path
             raw = await Raw.login(f)
             raw.say(message("Q", b"select 1\0")[:8])
             await raw.close()
-            await until(lambda: f.server.connections == 0)
+            await until_async(lambda: f.server.connections == 0)
 
     run(story())
 
@@ -485,33 +380,12 @@ def test_discard_and_parameter_status(tmp_path: Path) -> None:
     run(story())
 
 
-def test_psycopg_pipeline_and_server_cursor(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with front(tmp_path) as f:
-
-            def work() -> None:
-                with psycopg.connect(f.dsn()) as c:
-                    with c.pipeline():
-                        one, three = c.execute("select 1"), c.execute("rows 3")
-                    assert (one.fetchall(), three.fetchall()) == ([(1,)], [(0,), (1,), (2,)])
-                    for binary in (False, True):
-                        with c.cursor(name="cur", binary=binary) as cursor:
-                            cursor.execute("rows 1000")
-                            assert len(cursor.fetchmany(10)) == 10
-                            assert cursor.fetchall()[-1] == (999,)
-
-            await asyncio.to_thread(work)
-            assert f.desk.admission.running == 0
-
-    run(story())
-
-
 def test_drain_lets_statements_finish_and_tells_the_idle(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:
             idle, busy = await Raw.login(f), await Raw.login(f)
             busy.say(message("Q", b"rows 1 slow\0"))
-            await until(lambda: f.executor.running == 1)
+            await until_async(lambda: f.executor.running == 1)
             stopping = asyncio.create_task(f.server.stop(0.5))
             assert fields((await idle.hear())[1])["C"] == "57P01"
             await stopping
@@ -555,74 +429,14 @@ def test_a_statement_sent_again_is_judged_again_when_the_law_changed(tmp_path: P
     run(story())
 
 
-def test_a_portal_between_two_requests_for_rows_holds_no_slot(tmp_path: Path) -> None:
-    async def story() -> None:
-        queries = QueryLimits(running_max=1, wait_s=0.3, resting_max=1)
-        async with front(tmp_path, queries=queries) as f:
-            admission = f.desk.admission
-            slow, other, third = [await Raw.login(f) for _ in range(3)]
-            await slow.query("BEGIN")
-            slow.say(parse("rows 30") + bind("p") + execute("p", 10) + SYNC)
-            assert kinds(await slow.until_ready()) == "12" + "D" * 10 + "sZ"
-            await until(lambda: (admission.running, admission.resting) == (0, 1))
-            assert kinds(await other.query("select 1")) == "TDCZ"
-
-            await other.query("BEGIN; DECLARE c CURSOR FOR rows 30; FETCH 5 FROM c")
-            await until(lambda: admission.running == 1)  # one rests already: this one keeps its slot
-            assert admission.resting == 1
-            slow.say(execute("p", 10) + SYNC)
-            assert fields(dict(await slow.until_ready())["E"])["C"] == "53400"
-            await until(lambda: admission.resting == 0)
-            await other.query("CLOSE c")
-            assert kinds(await third.query("select 1")) == "TDCZ"
-
-            await third.query("BEGIN; DECLARE c CURSOR FOR rows 30; FETCH 5 FROM c")
-            await until(lambda: (admission.running, admission.resting) == (0, 1))
-            heard = await third.query("FETCH ALL FROM c")
-            assert kinds(heard) == "T" + "D" * 25 + "CZ"
-            for raw in (slow, other, third):
-                await raw.close()
-            await until(lambda: (admission.running, admission.resting, f.executor.running) == (0, 0, 0))
-
-    run(story())
-
-
-def test_a_portal_nobody_asks_is_freed_at_its_deadline_and_a_cancel_reaches_one_that_waits(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with front(tmp_path, queries=QueryLimits(running_max=1)) as f:
-            admission = f.desk.admission
-            raw, other = [await Raw.login(f) for _ in range(2)]
-            await raw.query("BEGIN; SET LOCAL statement_timeout = '300ms'")
-            raw.say(parse("rows 300") + bind("p") + execute("p", 10) + SYNC)
-            assert kinds(await raw.until_ready())[-2:] == "sZ"
-            await until(lambda: f.audit.outcomes and f.audit.outcomes[-1].status == "timed_out")
-            assert (f.executor.running, admission.resting) == (0, 0)
-            raw.say(execute("p", 10) + SYNC)
-            assert fields(dict(await raw.until_ready())["E"])["C"] == "57014"
-
-            await raw.query("ROLLBACK; BEGIN")
-            raw.say(parse("rows 300") + bind("p") + execute("p", 10) + SYNC)
-            await raw.until_ready()
-            other.say(message("Q", b"rows 1 slow\0"))
-            await until(lambda: (admission.running, admission.resting) == (1, 1))
-            raw.say(execute("p", 10) + SYNC)
-            await until(lambda: admission.queued == 1)
-            once = await Raw.secure(f)
-            once.say(cancel(raw.process_id, raw.secret))
-            assert fields(dict(await raw.until_ready())["E"])["C"] == "57014"
-            assert (admission.running, admission.resting, admission.queued) == (1, 0, 0)
-            for each in (raw, other, once):
-                await each.close()
-
-    run(story())
-
-
 def test_parsers_that_disagree_refuse_the_statement_and_are_counted_for_the_monitoring(tmp_path: Path) -> None:
     async def story() -> None:
         async with front(tmp_path) as f:
             raw = await Raw.login(f)
             assert (await raw.error("select disagree"))["C"] == "0A000"
-            await until(lambda: b'hatidata_refusals_total{code="parsers_disagree"} 1.0' in f.desk.metrics.render())
+            await until_async(
+                lambda: b'hatidata_refusals_total{code="parsers_disagree"} 1.0' in f.desk.metrics.render()
+            )
             assert f.audit.outcomes[-1].status == "denied"
 
     run(story())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.engine.session.front import front, until
-from tests.engine.session.raw import Raw
-from tests.engine.session.test_session import kinds, run
+from tests.engine.session.front import front
+from tests.engine.session.raw import Raw, kinds, run
+from tests.support.waiting import until_async
 
 
 def test_w5_1_a_completion_waits_for_the_store(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_w5_1_a_completion_waits_for_the_store(tmp_path: Path) -> None:
         async with front(tmp_path, store_wait_s=20) as f:
             raw = await Raw.login(f)
             asked = asyncio.create_task(raw.query("select 1"))
-            await until(lambda: bool(f.audit.outcomes))
+            await until_async(lambda: bool(f.audit.outcomes))
             assert f.desk.admission.running == 0, "others run meanwhile"
             assert not asked.done()
             f.audit.in_store.set()
