@@ -15,6 +15,7 @@ formats`, `D S name`, `D P name`, `E portal rows`, `C S name`, `C P name`, `H`, 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -252,8 +253,9 @@ class Talk:
         return kind, body
 
     def say(self, sends: list[str]) -> None:
-        """Send a step's lines together."""
-        self._socket.sendall(b"".join(map(encode, sends)))
+        """Send a step's lines together; to one who has hung up, nothing: what was said before that is still heard."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(b"".join(map(encode, sends)))
 
     def answers(self, sends: list[str]) -> list[str]:
         """Everything a step is answered with, when that is not known beforehand."""
