@@ -82,6 +82,7 @@ ENGINE_KINDS: dict[str, str] = {
     "null_value": s.NULL_VALUE_NOT_ALLOWED,
     "undefined_column": s.UNDEFINED_COLUMN,
     "syntax": s.SYNTAX_ERROR,
+    "untranslatable": s.UNTRANSLATABLE_CHARACTER,
 }
 """What `EngineFailed.kind` (a class of DuckDB's errors, never its words) says more precisely."""
 

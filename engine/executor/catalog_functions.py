@@ -12,6 +12,7 @@ from engine.catalog.emulation.names import Names, NameUnknown, quote_identifier,
 from engine.catalog.emulation.text_functions import REPEATED_CHARS_MAX
 from engine.executor import catalog_binary as binary
 from engine.executor import catalog_json as json
+from engine.executor import catalog_jsonb as jsonb
 from engine.executor import catalog_moments as moments
 from engine.executor import catalog_numbers as numbers
 from engine.executor import catalog_texts as texts
@@ -168,22 +169,27 @@ def functions(names: Callable[[], Names], told: Callable[[], descriptions.Descri
     yield "hd_to_moment", moments.to_moment, (text, text), "TIMESTAMP"
     yield "hd_number_to_char", numbers.to_char, (text, text), text
     yield "hd_to_number", numbers.to_number, (text, text), text
-    yield "hd_json_contains", json.contains, (text, text), "BOOLEAN"
-    yield "hd_json_has_keys", json.has_keys, (text, many, "BOOLEAN"), "BOOLEAN"
-    yield "hd_json_concatenated", json.concatenated, (text, text), text
-    yield "hd_json_without", json.without, (text, many), text
-    yield "hd_json_without_place", json.without_place, (text, number), text
-    yield "hd_json_changed", json.changed, (text, many, text, text, "BOOLEAN"), text
-    yield "hd_json_made_of", json.made_of, (many, many), text
+    yield "hd_json_contains", jsonb.contains, (text, text), "BOOLEAN"
+    yield "hd_json_has_keys", jsonb.has_keys, (text, many, "BOOLEAN"), "BOOLEAN"
+    yield "hd_json_concatenated", jsonb.concatenated, (text, text), text
+    yield "hd_json_without", jsonb.without, (text, many), text
+    yield "hd_json_without_place", jsonb.without_place, (text, number), text
+    yield "hd_json_changed", jsonb.changed, (text, many, text, text, "BOOLEAN"), text
+    yield "hd_json_made_of", jsonb.made_of, (many, many), text
     yield "hd_format", lambda x, given: texts.format_text(x, given or [], quote_identifier), (text, many), text
+    yield "hd_jsonb_compared", jsonb.compared, (text, text), "INTEGER"
+    yield "hd_json_checked", json.checked, (text,), text
+    yield "hd_json_key", json.key, (text,), text
     yield "hd_json_string", json.string, (text,), text
     yield "hd_json_number", json.number, (text,), text
     yield "hd_jsonb", json.jsonb, (text,), text
     yield "hd_json_path", json.path, (text, many, "BOOLEAN"), text
+    yield "hd_json_field", json.field, (text, text, "BOOLEAN"), text
+    yield "hd_json_element", json.element, (text, number, "BOOLEAN"), text
     yield "hd_json_typeof", json.typeof, (text,), text
     yield "hd_json_array_length", json.array_length, (text,), number
     yield "hd_json_pretty", json.pretty, (text,), text
-    yield "hd_json_strip_nulls", json.strip_nulls, (text,), text
+    yield "hd_json_strip_nulls", json.strip_nulls, (text, "BOOLEAN"), text
     yield "hd_json_items", json.items, (text, "BOOLEAN"), many
     yield "hd_json_keys", json.keys, (text,), many
     yield "hd_json_pairs", json.pairs, (text, "BOOLEAN"), "STRUCT(f1 VARCHAR, f2 VARCHAR)[]"

@@ -64,6 +64,8 @@ _REFUSALS = {
     "2201B": ("invalid_pattern", "The regular expression is invalid, or not supported."),
     "22004": ("null_value", "An argument of the catalog query must not be NULL."),
     "22P02": ("conversion", "A literal is not a value of the type its place asks for."),
+    "22P05": ("untranslatable", "A character of the JSON cannot be part of a text."),
+    "22003": ("out_of_range", "A number of the JSON has too many digits."),
     "22007": ("conversion", "A text is not a moment of its pattern."),
     "22008": ("invalid_input", "A moment is out of range."),
     "2202E": ("invalid_input", "The arrays do not fit together."),

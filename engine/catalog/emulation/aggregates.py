@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from engine.catalog.emulation.scope import Scope
 
 
-def aggregate(builder: Builder, node: Call, scope: Scope, call: str, arguments: str) -> str:
-    """An aggregate's text with DISTINCT, ORDER BY, FILTER and OVER."""
+def aggregate(builder: Builder, node: Call, scope: Scope, call: str, arguments: str, *, by: str = "") -> str:
+    """An aggregate's text with DISTINCT, ORDER BY, FILTER and OVER; distinct values come sorted `by` this."""
     distinct = "DISTINCT " if node.distinct else ""
-    text = f"{call}({distinct}{arguments}{builder.sorts(node.order, scope)})"
+    order = builder.sorts(node.order, scope)
+    if distinct and by and not order:  # PostgreSQL sorts to find what is equal
+        order = f" ORDER BY {by} ASC NULLS LAST"
+    text = f"{call}({distinct}{arguments}{order})"
     if node.filter is not None:
         text += f" FILTER (WHERE {builder.condition(node.filter, scope)})"
     if node.over is not None:
@@ -58,11 +61,11 @@ def _aggregates(builder: Builder, node: Call, scope: Scope) -> Value:
         inner = builder.condition(node.arguments[0], scope)
     elif name == "array_agg":
         made = array_over(value, "")
-        return replace(made, sql=aggregate(builder, node, scope, "list", inner))
+        return replace(made, sql=aggregate(builder, node, scope, "list", inner, by=inner))
     elif name == "string_agg":
         kind = t.TEXT
         inner = f"{cast(value, t.TEXT).sql}, {builder.typed(node.arguments[1], scope).sql}"
-    text = aggregate(builder, node, scope, call, inner)
+    text = aggregate(builder, node, scope, call, inner, by=cast(value, t.TEXT).sql if name == "string_agg" else "")
     if name in ("sum", "avg"):
         text = f"CAST({text} AS {'DECIMAL(38,0)' if kind == t.NUMERIC else t.duck(kind)})"
     return Value(text, kind)

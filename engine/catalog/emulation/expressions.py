@@ -274,7 +274,7 @@ class ExpressionTranslator(CastTranslator):
         value = self.typed(node.value, scope)
         element = t.element_of(value.type)
         if element is None and value.type == t.JSONB and not node.slice and node.index is not None:
-            return replace(self.json_part("->", value, self.translate(node.index, scope)), label=value.label, firm=True)
+            return json_functions.subscripted(self, value, self.translate(node.index, scope))
         if element is None:
             if value.type == t.NAME and not node.slice and node.index is not None:
                 index = self.typed(node.index, scope, t.INT4)

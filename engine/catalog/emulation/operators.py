@@ -20,7 +20,7 @@ from engine.catalog.emulation.tree import (
     Row,
     Unary,
 )
-from engine.catalog.emulation.values import CatalogRefused, Value, cast, flat, quoted, settle
+from engine.catalog.emulation.values import CatalogRefused, Value, cast, flat, no_operator, quoted, settle
 from governance.errors import StatementRefused
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ _LIKES = {"~~": (False, False), "!~~": (True, False), "~~*": (False, True), "!~~
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "^", "&", "|", "#", "<<", ">>"))
 
 
-def no_operator(operator: str, left: Value, right: Value) -> CatalogRefused:
-    """No operator of that name takes these (42883), in PostgreSQL's words."""
-    return CatalogRefused("42883", f"operator does not exist: {left.type_name} {operator} {right.type_name}")
-
-
 class OperatorTranslator(Builder):
     """Operators; `ExpressionTranslator` adds all other expressions."""
 
@@ -51,6 +46,8 @@ class OperatorTranslator(Builder):
             return settle(left, t.TEXT, self.parameters), settle(right, t.TEXT, self.parameters)
         left = settle(left, right.type, self.parameters)
         right = settle(right, left.type, self.parameters)
+        if t.JSON in (left.type, right.type):
+            raise no_operator(operator, left, right)
         if left.type == right.type or t.duck(left.type) == t.duck(right.type):
             return left, right
         if comparable(left.type, right.type):
@@ -65,6 +62,8 @@ class OperatorTranslator(Builder):
         """`left operator right` for a comparison or a match."""
         if operator in _COMPARISONS:
             left, right = self._pair(left, right, operator)
+            if left.type == right.type == t.JSONB and not operator.startswith("is"):
+                return f"(hd_jsonb_compared({left.sql}, {right.sql}) {operator} 0)"
             return f"({left.sql} {operator.upper()} {right.sql})"
         if operator in _MATCHES:
             negation, option = _MATCHES[operator]

@@ -15,7 +15,7 @@ from engine.catalog.emulation.coercions import common_type
 from engine.catalog.emulation.expressions import sort_text
 from engine.catalog.emulation.functions import SettingWrite
 from engine.catalog.emulation.scope import CommonTable, Scope, SourceColumn
-from engine.catalog.emulation.sources import Body, SourceTranslator
+from engine.catalog.emulation.sources import Body, SourceTranslator, in_order
 from engine.catalog.emulation.tree import (
     Column,
     Common,
@@ -150,7 +150,7 @@ class QueryTranslator(SourceTranslator):
     def _common(self, common: Common, internal: str, scope: Scope) -> str:
         body = self.query(common.query, scope)
         types = body.types()
-        text = body.printed(types, self.parameters)
+        text = in_order(common.query, body.printed(types, self.parameters))
         self._declare(common, internal, body.columns, types, scope)
         return text
 
@@ -353,11 +353,12 @@ class QueryTranslator(SourceTranslator):
             columns.append(Value("", kind, null=kind == t.UNKNOWN, label=label, firm=True))
 
         def render(done: list[Value]) -> str:
-            selects = []
+            lists = []
             for row in rows:
                 items = [cast(settle(v, d.type, self.parameters), d.type).sql for v, d in zip(row, done, strict=True)]
-                selects.append("SELECT " + ", ".join(f"{x} AS c{i}" for i, x in enumerate(items, 1)))
-            return " UNION ALL ".join(selects)
+                lists.append(f"({', '.join(items)})")
+            names = ", ".join(f"c{i}" for i in range(1, len(done) + 1))
+            return f"SELECT * FROM (VALUES {', '.join(lists)}) AS {self.alias('v')}({names})"
 
         return Body(columns, render)
 

@@ -1,4 +1,4 @@
-"""Which statements are catalog queries: those that read only system relations, or none and call a session function."""
+"""Which statements are catalog queries: they read system relations only, or none and call PostgreSQL's own functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 from engine.catalog.emulation import types as t
 from engine.catalog.emulation.lexer import tokens
 from engine.catalog.emulation.query_grammar import CACHED_CHARS_MAX, parse
-from engine.catalog.emulation.tree import Call, Cast, Common, FunctionRef, Query, TableRef
+from engine.catalog.emulation.tree import Binary, Call, Cast, Common, FunctionRef, Query, TableRef
 from engine.catalog.emulation.words import words
 from governance.errors import Refusal
 
@@ -22,12 +22,18 @@ _SESSION_FUNCTIONS = words(
     "inet_client_addr inet_client_port quote_ident quote_literal quote_nullable parse_ident to_regclass to_regtype "
     "to_regproc to_regnamespace to_regrole _pg_expandarray "
 )
-_PREFIXES = ("pg_", "has_")
+_JSON_FUNCTIONS = words(
+    "json_agg json_object_agg json_build_object json_build_array json_array_elements json_array_elements_text "
+    "json_each_text json_object_keys json_typeof json_strip_nulls json_to_record json_to_recordset to_jsonb #> #>> "
+)
+"""PostgreSQL's alone: DuckDB has none of these functions and operators, nor any that begins with `jsonb_`."""
+_PREFIXES = ("pg_", "has_", "jsonb_")
 _TYPES = frozenset({t.OID, t.NAME, t.XID, *t.REG_TYPES})
 _CAST = r"(?:pg_catalog\s*\.\s*)?\"?(?:oid|name|xid|reg[a-z]+)\b"
 _HINT = re.compile(
     r"\bpg_|information_schema|\bcurrent_(?:schema|database|catalog|user|role|setting)|\bsession_user\b|\buser\b"
     r"|\bversion\s*\(|\bset_config\b|\bhas_|_description\s*\(|\bformat_type\b|\bto_reg|\btxid_|\binet_|\bquote_(?:ident|literal|nullable)\b"
+    r"|#>|\b(?:to_)?jsonb|\bjson_(?:agg|object_agg|build|array_elements|each_text|object_keys|typeof|strip_nulls|to_record)"
     rf"|\bparse_ident\b|\brow_security|\bgetdatabaseencoding\b|\bacldefault\b|::\s*{_CAST}|\bas\s+{_CAST}|\breg[a-z]+\s*'",
     re.IGNORECASE,
 )
@@ -63,6 +69,8 @@ def _walk(node: object, commons: frozenset[str], found: _Mentions) -> None:
         found.functions.add(node.call.name[-1])
     elif isinstance(node, Call):
         found.functions.add(node.name[-1])
+    elif isinstance(node, Binary):
+        found.functions.add(node.operator)
     elif isinstance(node, Cast):
         found.types.add(node.type.name[-1])
     for child in _children(node):
@@ -77,7 +85,7 @@ def _of_catalog(parts: tuple[str, ...]) -> bool:
 
 
 def _session_function(name: str) -> bool:
-    return name in _SESSION_FUNCTIONS or name.startswith(_PREFIXES)
+    return name in _SESSION_FUNCTIONS or name in _JSON_FUNCTIONS or name.startswith(_PREFIXES)
 
 
 def _reads_catalog_though_unparsed(text: str) -> bool:
@@ -99,8 +107,8 @@ def _reads_catalog_though_unparsed(text: str) -> bool:
 def is_catalog_query(text: str) -> bool:
     """Whether this room answers `text`.
 
-    It does when every relation it names is a system relation, or it names none and calls a session function. A text
-    that mixes user tables with system relations is not; nor is one that is not a query.
+    It does when every relation it names is a system relation, or it names none and calls a function of the session or
+    of PostgreSQL's JSON. A text that mixes user tables with system relations is not; nor is one that is not a query.
     """
     return _kept(text) if len(text) <= CACHED_CHARS_MAX else _recognized(text)
 

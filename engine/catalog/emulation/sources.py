@@ -19,6 +19,7 @@ from engine.catalog.emulation.tree import (
     JoinRef,
     Query,
     QueryRef,
+    SetOperation,
     TableRef,
 )
 from engine.catalog.emulation.values import (
@@ -60,6 +61,15 @@ class Body:
     def types(self) -> list[int]:
         """Types with text for what nothing has typed."""
         return [t.TEXT if v.untyped else v.type for v in self.columns]
+
+
+def in_order(query: Query, text: str) -> str:
+    """The text of a query inside another, whose rows come as PostgreSQL gives them: aggregates take them so.
+
+    DuckDB feeds the parts of a UNION ALL to an aggregate in another order, unless an OFFSET stands between.
+    """
+    parts = isinstance(query.body, SetOperation) and query.body.all
+    return f"{text} OFFSET 0" if parts and not (query.order or query.limit or query.offset) else text
 
 
 class SourceTranslator(ExpressionTranslator):
@@ -148,7 +158,7 @@ class SourceTranslator(ExpressionTranslator):
         texts = [f"{text.replace('{item}', f'{inner}.i')} AS c{i}" for i, (_, text, _) in enumerate(found.columns, 1)]
         names = [(name, kind) for name, _, kind in found.columns]
         scalar = len(names) == 1
-        if len(names) == 1 and item.alias is not None:
+        if scalar and item.alias is not None and names[0][0] == call.name[-1]:
             names = [(item.alias, names[0][1])]
         lists = f"unnest({found.items}) AS i"
         if item.ordinality:
@@ -185,7 +195,7 @@ class SourceTranslator(ExpressionTranslator):
         seen = scope if item.lateral else Scope(parent=scope.parent, commons=scope.commons)
         body = self.query(item.query, seen)
         types = body.types()
-        text = body.printed(types, self.parameters) if types else body.render([])
+        text = in_order(item.query, body.printed(types, self.parameters)) if types else body.render([])
         columns = [
             SourceColumn.of(c, f"{internal}.c{i}", k)
             for i, (c, k) in enumerate(zip(body.columns, types, strict=True), 1)

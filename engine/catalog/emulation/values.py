@@ -11,6 +11,8 @@ from engine.catalog.emulation.names import format_type
 from governance.errors import Refusal, StatementRefused
 
 NAME_CHARS_MAX = 128
+_READ_AS = {t.JSON: "hd_json_checked({})", t.JSONB: "hd_jsonb({})"}
+"""What a text goes through to be of these types."""
 DEPTH_MAX = 5
 """Dimensions of an array beyond the first: PostgreSQL has six in all."""
 
@@ -87,6 +89,11 @@ class Value:
         return self.literal is not None or self.parameter > 0 or self.null
 
 
+def no_operator(operator: str, left: Value, right: Value) -> CatalogRefused:
+    """No operator of that name takes these (42883), in PostgreSQL's words."""
+    return CatalogRefused("42883", f"operator does not exist: {left.type_name} {operator} {right.type_name}")
+
+
 class Parameters:
     """Types of `$n`, told by the client or by the first place that asks."""
 
@@ -114,7 +121,8 @@ class Parameters:
     def _read(number: int, oid: int) -> Value:
         if oid in t.REG_TYPES:
             return Value(f"hd_{t.REG_TYPES[oid]}_in(CAST($p{number} AS VARCHAR))", oid)
-        return Value(f"CAST($p{number} AS {t.duck(oid)})", oid)
+        text = f"CAST($p{number} AS {t.duck(oid)})"
+        return Value(_READ_AS[oid].format(text) if oid in _READ_AS else text, oid)
 
 
 def quoted(text: str) -> str:
@@ -257,8 +265,8 @@ def constant(text: str, oid: int) -> str:
     if oid in (t.TIMESTAMP, t.TIMESTAMPTZ):
         whole = _MINUTES.sub(lambda found: found.group() + ":00", text.strip())
         return f"CAST({quoted(whole)} AS {t.duck(oid)})"
-    if oid == t.JSONB:
-        return f"hd_jsonb({quoted(text)})"
+    if oid in _READ_AS:
+        return _READ_AS[oid].format(quoted(text))
     if oid == t.CHAR:
         return quoted(text[:1])
     if t.duck(oid) == "VARCHAR":
@@ -361,6 +369,8 @@ def cast(value: Value, oid: int) -> Value:
         return replace(value, sql=as_text(value), type=oid, fields=())
     if oid in t.REG_TYPES and t.is_text(source):
         return replace(value, sql=f"hd_{t.REG_TYPES[oid]}_in({value.sql})", type=oid)
+    if oid == t.JSON and source != t.JSONB:
+        return replace(value, sql=_READ_AS[oid].format(as_text(value)), type=oid, fields=(), modifier=-1)
     if t.is_text(oid) and oid != t.JSONB and not (oid in t.BITS and source in t.INTEGERS):
         text = as_text(value)
         return replace(value, sql=f"left({text}, 1)" if oid == t.CHAR and source != t.CHAR else text, type=oid)

@@ -76,6 +76,14 @@ def test_questions_of_tools_that_are_not_installed(twins: Twins):
     assert score["exact"] >= 40
 
 
+def test_json_of_servers_that_make_an_api_of_a_database(twins: Twins):
+    text = re.sub(r"(?m)^--.*\n", "", Path(__file__).with_name("json_of_tools.sql").read_text())
+    queries = [Recorded("json", piece.strip(), ()) for piece in text.split(";\n") if piece.strip()]
+    score = compare(twins, queries)
+    assert score["refused"] == 0
+    assert score["exact"] >= 28
+
+
 def compare(twins: Twins, queries: list[Recorded]) -> Counter[str]:
     """Ask both; columns must be equal, rows equal or explained."""
     score: Counter[str] = Counter()

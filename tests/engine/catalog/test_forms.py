@@ -14,7 +14,8 @@ from tests.engine.catalog.postgres import Twins
 
 FORMS = [
     piece.strip()
-    for piece in Path(__file__).with_name("forms.sql").read_text().partition("\n")[2].split(";\n")
+    for name in ("forms.sql", "json_forms.sql")
+    for piece in Path(__file__).with_name(name).read_text().partition("\n")[2].split(";\n")
     if piece.strip()
 ]
 BINARY = [
