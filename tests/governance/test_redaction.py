@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from governance.digit_runs import luhn
 from governance.errors import InvalidRequest
-from governance.redaction import _EMAIL, MAX_TEXT_CHARS, CustomPattern, Redactor, _addresses, redact
+from governance.redaction import _DIGITS, _EMAIL, MAX_TEXT_CHARS, CustomPattern, Redactor, _addresses, _runs, redact
 from tests.governance.pii_corpus import ordinary, personal
 
 FOUND = [
@@ -111,6 +111,12 @@ def test_w4_13_addresses_are_found_as_the_whole_expression_would(pieces: list[st
     assert [(span.start, span.end) for span in _addresses(shadow)] == [
         match.span() for match in _EMAIL.finditer(shadow)
     ]
+
+
+@given(st.text("0123456789 ()._-/\x7f+ax", max_size=60))
+def test_w4_13_runs_of_digits_are_found_as_the_whole_expression_would(text: str) -> None:
+    shadow = text.encode("latin-1")
+    assert list(_runs(shadow)) == [match.span() for match in _DIGITS.finditer(shadow)]
 
 
 @given(st.text(max_size=200))
