@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from engine.pipeline import explain
 from engine.pipeline.authorize import resolve
 from engine.pipeline.classify import check_calls
+from engine.pipeline.column_calls import SpelledOut, may_call_on_columns
 from engine.pipeline.conjuncts import copies
 from engine.pipeline.guard import EVERYTHING, Guards, guards_of
 from engine.pipeline.headers import header_inserts
@@ -119,7 +120,7 @@ class Planner:
         )
 
     def _parse(self, text: str, tokens: tuple[Token, ...], lead: str) -> Tree:
-        parse = self._parser.parse(text)
+        parse = self._reader(tokens).parse(text)
         if parse.deep:
             raise too_deep()
         if parse.failed:
@@ -134,6 +135,9 @@ class Planner:
                 "This form of statement is not accepted.", advice="docs/sql.md lists those that are."
             )
         return parse.tree
+
+    def _reader(self, tokens: tuple[Token, ...]) -> SecondParser:
+        return SpelledOut(self._parser) if may_call_on_columns(tokens) else self._parser
 
     def _statement(
         self, text: str, tokens: tuple[Token, ...], tree: Tree, work: _Work
@@ -173,11 +177,12 @@ class Planner:
         headers: dict[int, str] = {}
         aliases: frozenset[str] = frozenset()
         if survey.names_by_text:
-            headers, aliases = header_inserts(source, tree, splice.places, self._parser)
+            as_parsed = self._parser.parse(text).tree if may_call_on_columns(tokens) else tree
+            headers, aliases = header_inserts(source, as_parsed or tree, splice.places, self._parser)
         segments = splice.segments(relations, {**headers, **inserts})
         if inserts and work.depth:  # a view over a minimum group: what its reader asks stays outside
             segments = ("FROM (", *segments, ") OFFSET 0")
-        splice.verify(self._parser, tree, headers, aliases)
+        splice.verify(self._reader(tokens), tree, headers, aliases)
         return segments, survey, shown
 
     def _secure(self, table: Table, work: _Work) -> SecuredTable:
