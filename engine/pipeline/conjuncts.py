@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from engine.pipeline.guard import Guards
 from engine.pipeline.relation import BASE, SecuredTable
-from engine.pipeline.survey import Node, Survey, TableRef
+from engine.pipeline.survey import Node, Survey, TableRef, children
 from governance.sql_literals import identifier, literal_of, text_literal
 from governance.sql_types import INTEGER_RANGES, is_integer, is_text, normal
 from governance.tables import fold
@@ -39,10 +39,17 @@ def copies(survey: Survey, secured: Sequence[SecuredTable | None], guards: Guard
         leaves = [places[n["query_location"]] for n in _kept(select.get("from_table", {})) if _is_plain(n, places)]
         scope = {i: (survey.tables[i], table) for i in leaves if (table := secured[i]) is not None}
         for conjunct in _split(select["where_clause"]):
-            copy = _copy(conjunct, scope, guards)
+            copy = None if _is_merged(conjunct, survey) else _copy(conjunct, scope, guards)
             if copy is not None and len(found[copy[0]]) < COPIES_MAX:
                 found[copy[0]].append(copy[1])
     return [" AND ".join(parts) for parts in found]
+
+
+def _is_merged(node: Node, survey: Survey) -> bool:
+    """Whether a condition may read a column that USING made of two, of which the other may have another type."""
+    keys = set(survey.key_names)
+    alone = (fold(each["column_names"][0]) for each in children(node) if len(each.get("column_names", ())) == 1)
+    return any(survey.natural or name in keys for name in alone)
 
 
 def _is_plain(node: Node, places: dict[int, int]) -> bool:

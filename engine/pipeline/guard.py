@@ -67,7 +67,7 @@ def _guarded(survey: Survey, columns: Mapping[str, Sequence[str]]) -> Guards:
         leaf for condition in survey.conditions for leaf in _conjuncts(condition) if prover.condition(leaf) is None
     ]
     keys: list[Node] = []
-    for name in columns if survey.natural else survey.key_names:
+    for name in {**columns, **survey.definitions} if survey.natural else survey.key_names:
         types = columns.get(name, ())
         defined = [d for d in survey.definitions.get(name, ()) if d is None or not prover.repeats(d, name)]
         agreed = len({normal(t) for t in types}) == 1 and not defined

@@ -25,7 +25,7 @@ def names_behind(nodes: Iterable[Node], survey: Survey, columns: Mapping[str, Se
     tainted: set[str] = set()
     while pending:
         for read in _reads(pending.pop()):
-            if read["class"] != "COLUMN_REF" or _is_row(read, survey, columns):
+            if read["class"] != "COLUMN_REF" or survey.may_be_other(fold(read["column_names"][-1])):
                 return None
             for name in map(fold, read["column_names"]):
                 if name in tainted:
@@ -38,11 +38,6 @@ def names_behind(nodes: Iterable[Node], survey: Survey, columns: Mapping[str, Se
                     return None
                 pending += [definition for definition in definitions if definition is not None]
     return frozenset(tainted)
-
-
-def _is_row(read: Node, survey: Survey, columns: Mapping[str, Sequence[str]]) -> bool:
-    name = fold(read["column_names"][-1])
-    return len(read["column_names"]) == 1 and name in survey.relation_names and name not in columns
 
 
 def _reads(node: Node) -> Iterable[Node]:

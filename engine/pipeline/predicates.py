@@ -41,14 +41,15 @@ def check_predicates(survey: Survey, secured: Sequence[SecuredTable | None], *, 
         return
     keys: list[Node] = [{"class": "COLUMN_REF", "column_names": [name]} for name in survey.key_names]
     if survey.natural:
-        keys += [{"class": "COLUMN_REF", "column_names": [name]} for name in denied]
+        joined = {**denied, **survey.definitions}
+        keys += [{"class": "COLUMN_REF", "column_names": [name]} for name in joined]
     predicates = [*survey.conditions, *keys]
     if names_behind(predicates, survey, columns_of(t.shown for t in secured if t is not None)) is None:
         raise MaskedPredicate(
             "A predicate here may read a masked column that may not be used in one.",
             advice="Name the columns that it reads, without COLUMNS, whole rows or renamed stars.",
         )
-    others = {ref.shown_as for ref in survey.tables}
+    others = {ref.shown_as for ref in survey.tables} - survey.derived
     pending = list(_columns(predicates))
     seen: set[str] = set()
     for node in pending:

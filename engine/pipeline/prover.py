@@ -55,7 +55,7 @@ class Prover:
 
     def name(self, name: str) -> Proven | None:
         """What every definition of a name agrees on, or None."""
-        if name in self.open:
+        if name in self.open or self.survey.may_be_other(name):
             return None
         found: list[Proven | None] = [Proven(normal(t)) for t in self.columns.get(name, ())]
         self.open.add(name)
@@ -83,7 +83,12 @@ class Prover:
         names = [fold(n) for n in node["column_names"]] if node["class"] == "COLUMN_REF" else []
         if not names or names[-1] != name or len(names) > 3:
             return False
-        return len(names) == 1 or self.is_relation(names[-2])
+        return len(names) == 1 or self.is_qualified(names)
+
+    def is_qualified(self, names: Sequence[str]) -> bool:
+        """Whether the last of several folded names can only be a column of the table that the others name."""
+        plain = not any(n in self.survey.definitions or n in self.columns for n in names[:-2])
+        return plain and self.is_relation(names[-2])
 
     def is_relation(self, qualifier: str) -> bool:
         """Whether a qualifier can only be a table; otherwise what follows may be a field of a struct."""
@@ -95,13 +100,7 @@ class Prover:
         names = [fold(n) for n in node["column_names"]]
         if names == ["current_date"] and "current_date" not in self.columns:
             return None if "current_date" in self.survey.definitions else Proven("DATE", constant=True)
-        if len(names) == 1:
-            if names[0] in self.survey.relation_names:
-                return None
-            return self.name(names[0])
-        if not self.is_relation(names[-2]):
-            return None
-        return self.name(names[-1])
+        return self.name(names[-1]) if len(names) == 1 or self.is_qualified(names) else None
 
     def expression(self, node: Node) -> Proven | None:
         """The proof for one expression, or None when there is none, or it would be long."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.pipeline import functions
 from governance.tables import fold
 
 Node = Mapping[str, Any]
@@ -34,6 +36,13 @@ CHILDREN: dict[str, tuple[str, ...]] = {
     "BETWEEN": ("input", "lower", "upper"),
 }  # fmt: skip
 """Of each class of expression, the fields that hold expressions or lists of them."""
+
+
+KEYWORDS = functions.DENIED_KEYWORDS | frozenset(
+    {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+)
+"""What means a value of the session where no column is called so."""
+_TEXT = re.compile(r"^(?![^\W\d][\w ]*$)|\bcollate\b|^null$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +103,22 @@ class Survey:
     """Whether a set operation's columns cannot be told by name."""
     definitions: dict[str, list[Node | None]] = field(default_factory=dict)
     """Folded alias -> expressions it may stand for; None is something that is not an expression."""
+    named_by_text: bool = False
+    """Whether a column of a sub-query is called by the text of its expression."""
     relation_names: set[str] = field(default_factory=set)
     """Folded names and aliases of everything in a FROM clause."""
+    derived: set[str] = field(default_factory=set)
+    """Those of what is no stored table: sub-queries, common table expressions, VALUES, functions."""
     stars: list[Node] = field(default_factory=list)
     shows: set[str] = field(default_factory=set)
     """show_type of nested DESCRIBE and SUMMARIZE."""
+
+    def may_be_other(self, name: str) -> bool:
+        """Whether a folded name may mean something else than the columns and definitions of that name.
+
+        A table's whole row, a key word (a column of a sub-query is called by it then), an expression by its text.
+        """
+        return name in self.relation_names or name in KEYWORDS or (self.named_by_text and bool(_TEXT.search(name)))
 
     def define(self, name: str, expression: Node | None) -> None:
         """Remember what an alias may stand for."""

@@ -7,9 +7,10 @@ only in a recursive one), so what remains are references to stored tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.pipeline.definitions import align, define_item, define_values, rename, rename_query
 from engine.pipeline.survey import CHILDREN, Call, Node, Place, Survey, TableRef, children
 from governance.errors import StatementRefused, TextRefused
 from governance.tables import fold
@@ -91,6 +92,7 @@ class Surveyor:
         self.survey = Survey()
         self._arrows = 0
         self._depth = 0
+        self._nesting = 0
 
     def query(self, node: Node, scope: Scope) -> None:
         """A query node and everything below it."""
@@ -109,25 +111,12 @@ class Surveyor:
                 raise _refuse("USING KEY is not accepted.", node)
             self.query(node["left"], scope)
             self.query(node["right"], {**scope, fold(node["cte_name"]): True})
-            self._align([node["left"], node["right"]])
+            align(self.survey, [node["left"], node["right"]])
             return
         branches = node.get("children", ()) or (node["left"], node["right"])
         for branch in branches:
             self.query(branch, scope)
-        self._align(branches)
-
-    def _align(self, branches: Sequence[Node]) -> None:
-        """A set operation's columns are named by its first branch and filled, by place, by the others."""
-        leaves = [leaf for branch in branches for leaf in _leaves(branch)]
-        items = [leaf.get("select_list", ()) for leaf in leaves]
-        if any(len(row) != len(items[0]) or any(item["class"] == "STAR" for item in row) for row in items):
-            self.survey.opaque = True
-            return
-        for row in items[1:]:
-            for mine, theirs in zip(items[0], row, strict=True):
-                name = mine.get("alias") or (mine["column_names"][-1] if mine["class"] == "COLUMN_REF" else "")
-                if name:
-                    self.survey.define(name, theirs)
+        align(self.survey, branches)
 
     def _with(self, entries: Sequence[Node], scope: Scope) -> Scope:
         if not entries:
@@ -142,27 +131,18 @@ class Surveyor:
             inner.update(dict.fromkeys(names[:i], True))
             self.survey.relation_names.add(names[i])
             self._subquery(info["query"], inner)
-            self._rename_query(info.get("aliases", ()), info["query"]["node"])
+            rename_query(self.survey, info.get("aliases", ()), info["query"]["node"])
         return {**scope, **dict.fromkeys(names, True)}
-
-    def _rename(self, names: Sequence[str]) -> None:
-        for name in names:
-            self.survey.define(name, None)
-
-    def _rename_query(self, names: Sequence[str], node: Node) -> None:
-        """Column aliases of a derived table stand for its columns, by place."""
-        for leaf in _leaves(node) if names else ():
-            items = leaf.get("select_list", ())
-            if len(items) < len(names) or any(item["class"] == "STAR" for item in items):
-                self._rename(names)
-                return
-            for name, item in zip(names, items, strict=False):
-                self.survey.define(name, item)
 
     def _subquery(self, holder: Node, scope: Scope) -> None:
         if holder.keys() - {"node"}:
             raise StatementRefused("This form of sub-query is not accepted.")
-        self.query(holder["node"], scope)
+        self._below(holder["node"], scope)
+
+    def _below(self, node: Node, scope: Scope) -> None:
+        self._nesting += 1
+        self.query(node, scope)
+        self._nesting -= 1
 
     def _modifier(self, node: Node, scope: Scope) -> None:
         kind = node.get("type", "")
@@ -190,12 +170,7 @@ class Surveyor:
             added = self.survey.columns[columns:]
             long = any(len(column["column_names"]) > 2 for column in added) and item["class"] != "COLUMN_REF"
             self.survey.names_by_text |= long or len(self.survey.tables) > tables
-            if item.get("alias"):
-                self.survey.define(item["alias"], item)
-            elif item["class"] == "COLUMN_REF" and len(item["column_names"]) > 1:
-                self.survey.define(item["column_names"][-1], item)  # perhaps a field of a struct
-            elif item["class"] == "FUNCTION" and fold(item["function_name"]) == "unnest":
-                self.survey.opaque = True  # its fields become columns
+            define_item(self.survey, item, nested=self._nesting > 0)
         for name in ("where_clause", "having", "qualify"):
             if node.get(name):
                 self.survey.conditions.append(node[name])
@@ -213,12 +188,12 @@ class Surveyor:
         _only(node, _TABLE_FIELDS[kind], _TABLE_COMMON)
         self._sample(node)
         if kind == "SUBQUERY":
-            self._rename_query(node.get("column_name_alias", ()), node["subquery"]["node"])
+            rename_query(self.survey, node.get("column_name_alias", ()), node["subquery"]["node"])
         else:
-            self._rename(node.get("column_name_alias", ()))
-        for name in (node.get("alias"), node.get("table_name")):
-            if name:
-                self.survey.relation_names.add(fold(name))
+            rename(self.survey, node.get("column_name_alias", ()))
+        names = {fold(name) for name in (node.get("alias"), node.get("table_name")) if name}
+        self.survey.relation_names |= names
+        stored = len(self.survey.tables)
         if kind == "BASE_TABLE":
             self._base(node, scope)
         elif kind == "SUBQUERY":
@@ -228,9 +203,10 @@ class Surveyor:
         elif kind == "TABLE_FUNCTION":
             self._table_function(node, scope)
         elif kind == "EXPRESSION_LIST":
-            self._rename(node.get("expected_names", ()))
+            rename(self.survey, node.get("expected_names", ()))
             for row in node["values"]:
                 self.survey.fed += row
+                define_values(self.survey, row)
                 for item in row:
                     self.expression(item, scope)
         elif kind == "PIVOT":
@@ -239,7 +215,10 @@ class Surveyor:
             if node.get("show_type") not in ("DESCRIBE", "SUMMARY") or not node.get("query"):
                 raise _refuse("This form of SHOW is not accepted.", node, "Use the catalog views instead.")
             self.survey.shows.add(node["show_type"])
-            self.query(node["query"], scope)
+            self.survey.opaque = True
+            self._below(node["query"], scope)
+        if kind != "BASE_TABLE" or len(self.survey.tables) == stored:
+            self.survey.derived |= names
 
     def _sample(self, node: Node) -> None:
         sample = node.get("sample")
@@ -279,6 +258,8 @@ class Surveyor:
             raise _refuse("This kind of table function is not accepted.", node)
         self.survey.relation_names.add(fold(call["function_name"]))
         self.survey.opaque |= fold(call["function_name"]) not in ("range", "generate_series")
+        if node.get("with_ordinality"):
+            self.survey.define("ordinality", None)
         self._call(call, table=True)
         self.survey.fed += children(call)
         for child in children(call):
@@ -288,13 +269,14 @@ class Surveyor:
         self.table(node["source"], scope)
         before = len(self.survey.selects)
         self.survey.fed += node.get("aggregates", ())
+        self.survey.opaque |= not node.get("unpivot_names")  # values become names
         for item in node.get("aggregates", ()):
             self.expression(item, scope)
-        self._rename(node.get("unpivot_names", ()))
+        rename(self.survey, node.get("unpivot_names", ()))
         for column in node.get("pivots", ()):
             if column.keys() - {"pivot_expressions", "unpivot_names", "entries"}:
                 raise _refuse("This form of PIVOT is not accepted.", node, "List the values: ON column IN (...).")
-            self._rename(column.get("unpivot_names", ()))
+            rename(self.survey, column.get("unpivot_names", ()))
             for item in column.get("pivot_expressions", ()):
                 self.expression(item, scope)
             for entry in column.get("entries", ()):
@@ -352,15 +334,6 @@ class Surveyor:
         self.survey.calls.append(
             Call(node.get("catalog", ""), node.get("schema", ""), node["function_name"], at, node, table, window)
         )
-
-
-def _leaves(node: Node) -> Iterator[Node]:
-    """The SELECTs below a set operation."""
-    if node["type"] == "SELECT_NODE":
-        yield node
-        return
-    for branch in node.get("children", ()) or (node["left"], node["right"]):
-        yield from _leaves(branch)
 
 
 def survey_statement(tree: Node) -> Survey:
