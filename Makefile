@@ -63,8 +63,8 @@ build/emulator/.ready: tests/cdk/emulator/emulator.lock # apart from .venv: it p
 	build/emulator/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
 	touch $@
 
-mutants: setup ## mutation testing of the law; MUTANTS='engine.pipeline.guard*' narrows it; hours for all
-	$(BIN)/mutmut run --max-children 2 $(MUTANTS)
+mutants: setup ## mutation testing of the stages that decide access; ONLY="guard prover" SAMPLE=60 SEED=1 narrow it, AGAIN=1 asks the last survivors only
+	$(BIN)/python -m tests.mutants $(ONLY) --sample $(or $(SAMPLE),0) --seed $(or $(SEED),1) $(if $(AGAIN),--survivors)
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
