@@ -139,7 +139,8 @@ def _literal(node: Node, type_: str) -> str | None:
     value = node["value"].get("value")
     if isinstance(value, str):
         return literal_of(value, type_) if is_text(type_) or type_ in _EXACT else None
-    if isinstance(value, int) and not isinstance(value, bool) and is_integer(type_):
+    whole = is_integer(node["value"]["type"].get("id", ""))  # a DECIMAL's value is its digits: 15 for 1.5
+    if isinstance(value, int) and not isinstance(value, bool) and whole and is_integer(type_):
         return literal_of(str(value), type_)
     return None
 
