@@ -19,6 +19,7 @@ from engine import refusals
 from engine.hello import TurnedAway, Turnstile, before_tls
 from engine.session import SHUTDOWN, CancelAsked, Session
 from engine.session_channel import Channel, ClientGone
+from engine.session_peers import Peers
 from engine.session_ports import Desk
 from engine.session_run import stamp
 from engine.tls import ALPN
@@ -58,6 +59,7 @@ class Server:
         self._accepting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: dict[int, Session] = {}
+        self._peers = Peers(self._sessions)
         self._half_open: Counter[str] = Counter()
         self._half_open_count = 0
         self._opening: dict[asyncio.Task[None] | None, str] = {}
@@ -211,7 +213,7 @@ class Server:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             channel, source = await self._secure(client, peer)
-            session = Session(self._desk, channel, source)
+            session = Session(self._desk, channel, source, self._peers)
             if await self._greet(session):
                 self._opened(asyncio.current_task(), arrival)
                 await self._converse(session)

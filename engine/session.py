@@ -9,9 +9,11 @@ import uuid
 
 from engine import refusals
 from engine.authenticate import AGENT_FRAMEWORK, AGENT_ID, Identity
+from engine.catalog.emulation import PeerInfo
 from engine.refusals import Report, SessionRefused
 from engine.session_channel import Channel, ClientGone, IdleTooLong
 from engine.session_parameters import DIALECT, PARAMETERS, fold
+from engine.session_peers import Peers
 from engine.session_plans import Plans
 from engine.session_ports import Desk
 from engine.session_queries import Queries
@@ -46,10 +48,11 @@ class CancelAsked(Exception):
 class Session:
     """A session over a channel whose TLS is already up."""
 
-    def __init__(self, desk: Desk, channel: Channel, source_ip: str) -> None:
+    def __init__(self, desk: Desk, channel: Channel, source_ip: str, peers: Peers | None = None) -> None:
         self.desk = desk
         self.channel = channel
         self.source_ip = source_ip
+        self._peers = peers or Peers({})
         self.process_id = secrets.randbits(31) or 1
         self.secret = secrets.token_bytes(4)
         self.conversation = Conversation()
@@ -115,7 +118,10 @@ class Session:
             agent_framework=principal.agent.framework if principal.agent else "",
             node=self.desk.node,
         )
-        return SessionState(self.desk, self.channel, settings, identity, facts, self.process_id, self.conversation)
+        return SessionState(
+            self.desk, self.channel, settings, identity, facts, self.process_id, self.conversation,
+            peers=self._peers, began=stamp(self.desk.clock.now()),
+        )  # fmt: skip
 
     def _negotiate(self, startup: StartupMessage) -> None:
         options = [name for name in startup.parameters if name.startswith("_pq_.")]
@@ -257,6 +263,21 @@ class Session:
         return state.settings.duration_s(name) or None
 
     # ------------------------------------------------------------ from outside
+
+    @property
+    def facts(self) -> SessionFacts | None:
+        """Who it is; None before it is let in."""
+        return self.state.facts if self.state is not None else None
+
+    @property
+    def shown(self) -> PeerInfo:
+        """What pg_stat_activity tells of it to sessions of its key."""
+        state = self.state
+        assert state is not None  # noqa: S101 - it has facts
+        idle = {"I": "idle", "T": "idle in transaction", "E": "idle in transaction (aborted)"}
+        name = state.settings.get("application_name")
+        shown = "active" if state.busy else idle[state.transaction]
+        return PeerInfo(self.process_id, name, self.source_ip, shown, state.began)
 
     def cancel(self) -> None:
         """A cancel request with the right secret came."""

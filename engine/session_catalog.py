@@ -75,7 +75,8 @@ class EmulatedPlan:
     image: Callable[[], Awaitable[CatalogImage]]
     """Made when the statement runs: the columns of views are asked of a worker."""
     statement: CatalogStatement
-    session: SessionInfo
+    session: Callable[[], SessionInfo]
+    """Told when the statement runs: a prepared one speaks of the session as it is then."""
     organization: str
     verdicts: tuple[PolicyVerdict, ...] = ()
     """Why its principal may look around, for the audit."""
@@ -101,7 +102,7 @@ class EmulatedPlan:
     ) -> Execution:
         """Start it in a worker of the session's organization."""
         return await self.runner.run_catalog(
-            await self.image(), self.statement, self.session, organization=self.organization, parameters=parameters,
+            await self.image(), self.statement, self.session(), organization=self.organization, parameters=parameters,
             formats=formats, deadline_s=deadline_s, row_format=row_format, row_options=row_options, gate=gate,
         )  # fmt: skip
 
@@ -143,7 +144,7 @@ class EmulatedCatalog:
         text: str,
         oids: Sequence[int],
         view: PrincipalCatalog,
-        session: CatalogSession,
+        session: Callable[[], CatalogSession],
         *,
         export: bool = False,
     ) -> EmulatedPlan:
@@ -152,24 +153,18 @@ class EmulatedCatalog:
         Raises:
             Refusal: its principal may not look around, it does not parse, names what is not there, or is not supported.
         """
-        principal = replace(view.principal, source_ip=session.source_ip)
+        asked = session()
+        principal = replace(view.principal, source_ip=asked.source_ip)
         seen = sight(principal, view.rulebook.policies, self._clock(), export=export)
         statement = translate(text, tuple(oids))
-        settings = dict(session.settings)
-        path = settings.get("search_path", "")
-        info = SessionInfo(
-            user=session.user,
-            database=session.database,
-            backend_pid=session.process_id,
-            version=f"PostgreSQL {SERVER_VERSION} (HatiData)",
-            schema=None if path == '""' else "main",
-            settings=settings,
-        )
 
         async def image() -> CatalogImage:
-            return await self._image(view, seen, session)
+            return await self._image(view, seen, asked)
 
-        return EmulatedPlan(self._runner, image, statement, info, session.organization, seen.verdicts)
+        def info() -> SessionInfo:
+            return _told(session())
+
+        return EmulatedPlan(self._runner, image, statement, info, asked.organization, seen.verdicts)
 
     async def _image(self, view: PrincipalCatalog, seen: Sight, session: CatalogSession) -> CatalogImage:
         kept = self._images.setdefault(view, {})
@@ -198,6 +193,19 @@ class EmulatedCatalog:
                 continue
             found.append(_Relation(each.name.schema, each.name.name, columns, each.sql))
         return found
+
+
+def _told(session: CatalogSession) -> SessionInfo:
+    settings = dict(session.settings)
+    return SessionInfo(
+        user=session.user,
+        database=session.database,
+        backend_pid=session.process_id,
+        version=f"PostgreSQL {SERVER_VERSION} (HatiData)",
+        schema=None if settings.get("search_path", "") == '""' else "main",
+        settings=settings,
+        peers=session.peers,
+    )
 
 
 def _sources(relations: Sequence[_Relation]) -> dict[Key, list[tuple[Key, Sequence[str]]]]:

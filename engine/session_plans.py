@@ -127,15 +127,7 @@ class Plans:
         identity = state.identity
         view = desk.view(identity.principal, identity.rulebook)
         if desk.catalog.is_catalog_query(text):
-            info = CatalogSession(
-                identity.principal.email,
-                identity.principal.organization,
-                desk.environment,
-                state.process_id,
-                identity.principal.source_ip,
-                state.settings.pairs(),
-            )
-            return Source(text, None, desk.catalog.plan(text, oids, view, info, export=export))
+            return Source(text, None, desk.catalog.plan(text, oids, view, self._session, export=export))
         dialect = dialect or state.settings.get(DIALECT)
         principal = identity.principal
         if dialect != principal.dialect:
@@ -158,6 +150,19 @@ class Plans:
         except Refusal as error:
             error.position = None  # it counts in a text that the client did not write
             raise
+
+    def _session(self) -> CatalogSession:
+        """What catalog functions tell of this session at this moment."""
+        state, principal = self.state, self.state.identity.principal
+        return CatalogSession(
+            principal.email,
+            principal.organization,
+            state.desk.environment,
+            state.process_id,
+            principal.source_ip,
+            state.settings.pairs(),
+            tuple(state.peers.seen_by(state.facts)),
+        )
 
     async def _values(self, source: Source) -> tuple[str, ...]:
         return await found_values(self.state, source, self.timeout_s)

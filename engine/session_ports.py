@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from engine.admission import Admission
 from engine.audit.texts import AuditTexts
 from engine.authenticate import Authenticator
+from engine.catalog.emulation import PeerInfo
 from engine.encoder.parameters import ParameterValue
 from engine.encoder.types import ResultColumn
 from engine.executor.leave import Gate
@@ -75,6 +76,10 @@ class Execution(Protocol):
     def facts(self) -> Facts:
         """Final when the frames have ended."""
 
+    @property
+    def signals(self) -> Sequence[tuple[str, int]]:
+        """(cancel or terminate, process id) that a catalog statement asks for."""
+
     def frames(self) -> AsyncIterator[Frame]:
         """The rows; the worker stops when nobody reads."""
 
@@ -117,9 +122,9 @@ class Catalog(Protocol):
         """Whether the catalog answers `text` (else the pipeline judges it)."""
 
     def plan(
-        self, text: str, oids: Sequence[int], view: Any, session: CatalogSession, *, export: bool = ...
+        self, text: str, oids: Sequence[int], view: Any, session: Callable[[], CatalogSession], *, export: bool = ...
     ) -> CatalogPlan:
-        """A catalog statement ready to run; refusals as the pipeline's."""
+        """A catalog statement ready to run; refusals as the pipeline's. `session` is asked again when it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ class CatalogSession:
     process_id: int
     source_ip: str
     settings: tuple[tuple[str, str], ...]
+    peers: tuple[PeerInfo, ...] = ()
+    """The sessions of the same key, this one among them."""
 
 
 class CatalogPlan(Protocol):

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Sequence
 from engine.encoder.types import ResultColumn
 from engine.refusals import SessionRefused
 from engine.session_command_types import Command, Fetch, SetParameters
-from engine.session_control import carry_out, local_rows
+from engine.session_control import carry_out, local_rows, notice
+from engine.session_peers import TERMINATED
 from engine.session_plans import Plans
 from engine.session_run import Run, Source
 from engine.session_served import served
-from engine.session_state import Portal, SessionState
+from engine.session_state import Portal, SessionEnded, SessionState
 from engine.wire import backend
 from engine.wire import sqlstate as s
 from engine.wire.backend import Field
+from governance.errors import DeadlineExceeded
 
 
 class Rows:
@@ -68,8 +70,29 @@ class Rows:
         work = run.start(portal.parameters, portal.formats, self.plans.timeout_s, state.settings.spelling())
         await served(state, run, work)
         state.has_read = True
+        await self._signal(run)
         portal.run = run
         portal.fields = _fields(run.columns)
+
+    async def _signal(self, run: Run) -> None:
+        """Let the signals of `pg_cancel_backend` and its like come to the sessions of this key, itself among them.
+
+        Raises:
+            DeadlineExceeded: it was canceled itself.
+            SessionEnded: it was ended itself.
+        """
+        state, own = self.state, set[str]()
+        for signal, process_id in run.signals:
+            if process_id == state.process_id:
+                own.add(signal)
+            elif not state.peers.reach(state.facts, process_id, signal):
+                notice(state, s.WARNING, f"PID {process_id} is not a PostgreSQL server process")
+        if own:
+            canceled = DeadlineExceeded("canceling statement due to user request")
+            await run.finish(canceled, interrupted="ended" if "terminate" in own else "user")
+            if "terminate" in own:
+                raise SessionEnded(TERMINATED)
+            raise canceled
 
     async def carry_out(self, portal: Portal, command: Command, rows_max: int) -> None:
         """A session command: its rows, when it has some, and what it does."""

@@ -106,6 +106,11 @@ class Run:
         self.exhausted = False
 
     @property
+    def signals(self) -> Sequence[tuple[str, int]]:
+        """What a catalog statement asks to be told to other sessions, once started."""
+        return self.execution.signals if self.execution is not None and self._source.catalog is not None else ()
+
+    @property
     def columns(self) -> Sequence[ResultColumn]:
         """The result's columns, once started."""
         return self.execution.columns if self.execution is not None else ()

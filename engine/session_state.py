@@ -10,6 +10,7 @@ from engine.encoder.parameters import ParameterValue
 from engine.refusals import Report, SessionRefused
 from engine.session_channel import Channel
 from engine.session_command_types import Command, Declare
+from engine.session_peers import Peers
 from engine.session_ports import Desk
 from engine.session_run import Run, Source
 from engine.session_settings import Mark, SessionSettings
@@ -106,6 +107,10 @@ class SessionState:
     facts: SessionFacts
     process_id: int
     conversation: Conversation
+    peers: Peers = field(default_factory=lambda: Peers({}))
+    """The sessions of its key."""
+    began: str = ""
+    """When it was let in: an ISO timestamp."""
     statements: dict[str, Prepared] = field(default_factory=dict)
     portals: dict[str, Portal] = field(default_factory=dict)
     savepoints: list[Point] = field(default_factory=list)

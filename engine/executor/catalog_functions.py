@@ -20,6 +20,10 @@ from engine.executor import catalog_texts as texts
 Entry = tuple[str, Callable[..., Any], tuple[str, ...], str]
 
 SERIES_MAX = 1_000_000
+SIGNALS_MAX = 1_000
+"""Of one statement."""
+SIDE_EFFECTS = frozenset(("hd_pg_sleep", "hd_signal"))
+"""Functions that are called once for each row, whatever their arguments."""
 _ACL_TYPE = "STRUCT(f1 BIGINT, f2 BIGINT, f3 VARCHAR, f4 BOOLEAN)[]"
 _IDENTITY = "STRUCT(f1 VARCHAR, f2 VARCHAR, f3 VARCHAR, f4 VARCHAR)"
 _ADDRESS = "STRUCT(f1 VARCHAR, f2 VARCHAR[], f3 VARCHAR[])"
@@ -30,6 +34,22 @@ _RUNNING = threading.local()
 def interruptible_by(event: threading.Event) -> None:
     """Let `event` end a `pg_sleep` of the statement that this thread runs (the instances have one thread each)."""
     _RUNNING.event = event
+
+
+def signals_to(found: list[tuple[str, int]] | None) -> None:
+    """Where the signals go that the statement on this thread asks for (None: it may ask for none)."""
+    _RUNNING.signals = found
+
+
+def _signal(signal: str, process_id: int | None, wait_ms: int | None, own: list[int] | None) -> bool | None:
+    """`pg_cancel_backend` and `pg_terminate_backend`: noted down; whether it is a session of the same key."""
+    if process_id is None or wait_ms is None:
+        return None
+    found: list[tuple[str, int]] | None = getattr(_RUNNING, "signals", None)
+    if wait_ms < 0 or found is None or len(found) >= SIGNALS_MAX:
+        raise NameUnknown("22023")
+    found.append((signal, process_id))
+    return process_id in (own or ())
 
 
 def _sleep(seconds: float | None) -> str | None:
@@ -197,6 +217,7 @@ def functions(names: Callable[[], Names], told: Callable[[], descriptions.Descri
     yield "hd_similar", texts.similar, (text, text), text
     yield from binary.functions()
     yield "hd_pg_sleep", _sleep, ("DOUBLE",), text
+    yield "hd_signal", _signal, (text, number, number, "BIGINT[]"), "BOOLEAN"
 
 
 def _acl(names: Names, entries: list[str | None] | None) -> list[dict[str, Any]]:

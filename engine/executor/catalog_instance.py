@@ -33,7 +33,7 @@ from engine.catalog.emulation.statement import CatalogColumn
 from engine.catalog.emulation.values import Value, as_text, identifier
 from engine.encoder.types import ResultColumn
 from engine.executor.catalog_binary import sent
-from engine.executor.catalog_functions import MACROS, functions
+from engine.executor.catalog_functions import MACROS, SIDE_EFFECTS, functions
 from governance.errors import EngineFailed, Refusal, ResourceExceeded, TableUnknown
 
 IMAGES_MAX = 4
@@ -184,7 +184,7 @@ class CatalogInstance:
                 parameters,
                 result,
                 null_handling=FunctionNullHandling.SPECIAL,
-                side_effects=name == "hd_pg_sleep",
+                side_effects=name in SIDE_EFFECTS,
             )
         for macro in MACROS:
             self._connection.execute(macro)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from engine.catalog.emulation import types
@@ -15,7 +16,7 @@ from engine.catalog.emulation.values import array_items
 from engine.encoder import plan
 from engine.encoder.copy import copy_encoder
 from engine.encoder.parameters import ParameterValue, decode
-from engine.executor.catalog_functions import interruptible_by
+from engine.executor.catalog_functions import interruptible_by, signals_to
 from engine.executor.catalog_instance import CatalogInstance, CatalogInstances, prepare, refusal_of
 from engine.executor.messages import Bound, Request, columns_reply
 from engine.executor.spelling import copy_options, spelling
@@ -116,9 +117,9 @@ def _image(extra: dict[str, Any]) -> CatalogImage:
 
 
 def run(
-    instance: CatalogInstance, request: Request, announce: Callable[[Any], None], cursor: Any = None
+    instance: CatalogInstance, request: Request, announce: Callable[..., None], cursor: Any = None
 ) -> Iterator[tuple[memoryview, int]]:
-    """Frames of the rows of `request`; `announce` gets the columns first.
+    """Frames of the rows of `request`; `announce` gets the columns first, with the signals that it asks for.
 
     Raises:
         Refusal: what a catalog function refused, or a value out of bounds.
@@ -139,9 +140,14 @@ def run(
     values = {f"p{i}": parameter(bound) for i, bound in enumerate(request.parameters, 1)}
     cursor = cursor or instance.cursor()
     try:
+        signals: list[tuple[str, int]] | None = [] if extra.get("signaling") else None
+        signals_to(signals)
         result = cursor.execute(sql, instance.used(sql, {**values, **extra["session"]}))
-        announce(prepared.columns)
-        for batch in result.to_arrow_reader(BATCH_ROWS):
+        batches = result.to_arrow_reader(BATCH_ROWS)
+        if signals is not None:
+            batches = iter(_only(batches))
+        announce(prepared.columns, signals)
+        for batch in batches:
             yield from way.frames(batch)
         closing = way.closing()
         if closing:
@@ -155,6 +161,14 @@ def run(
         raise refused from None
     finally:
         cursor.close()
+
+
+def _only(batches: Iterator[Any]) -> list[Any]:
+    """The one batch of a statement that is run whole before its columns are told."""
+    found = list(islice(batches, 2))
+    if len(found) > 1:
+        raise EngineFailed("A statement that signals sessions has too many rows.", kind="invalid_input")
+    return found
 
 
 class _Ending:
@@ -179,8 +193,8 @@ def catalog(
 ) -> Iterator[Any]:
     """The operation, as `engine.executor.operations` lists it."""
 
-    def announce(columns: Any) -> None:
-        send(columns_reply(columns))
+    def announce(columns: Any, signals: Any = None) -> None:
+        send(columns_reply(columns, signals))
 
     extra = request.work.extra
     with _INSTANCES.showing(extra["key"], lambda: _image(extra)) as instance:

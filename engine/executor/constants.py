@@ -69,6 +69,7 @@ class Remembered:
         self._ended: Refusal | None = None
         self.columns = answer.columns
         self.facts = ExecutionFacts()
+        self.signals: tuple[tuple[str, int], ...] = ()
 
     async def begin(self, gate: Gate | None, deadline_s: float) -> None:
         """Pass the gate.

@@ -21,6 +21,7 @@ from engine.executor.worker_process import WorkerProcess
 from governance.errors import DeadlineExceeded, EngineFailed, Refusal, ResourceExceeded, WorkerLost
 
 _COLUMNS_MAX = 4096
+_SIGNALS_MAX = 1_000
 
 __all__ = ["Execution", "ExecutionFacts", "Frame", "Host", "Job", "ParameterValue", "ResultColumn"]
 
@@ -97,6 +98,8 @@ class Execution:
         self.columns: tuple[ResultColumn, ...] = ()
         self.document: Any = None
         """What the worker announced, for operations that answer with something else than columns."""
+        self.signals: tuple[tuple[str, int], ...] = ()
+        """(signal, process id) that a catalog statement asks for; the worker is not believed that it may."""
         self.facts = ExecutionFacts()
 
     async def __aenter__(self) -> Execution:
@@ -213,6 +216,9 @@ class Execution:
         )
 
     def _take_columns(self, document: Any) -> None:
+        if isinstance(document, dict) and "result" in document:
+            self.signals = _signals(document.get("signals"))
+            document = document["result"]
         if not isinstance(document, list):
             self.document = document
             return
@@ -350,3 +356,13 @@ class Execution:
         if self._lease is not None:
             self._lease.worker.kill()
         return EngineFailed("The engine failed.", advice="Retry.", reason="a worker broke the protocol")
+
+
+def _signals(told: Any) -> tuple[tuple[str, int], ...]:
+    """What a worker says, as far as it has the right shape."""
+    pairs = told[:_SIGNALS_MAX] if isinstance(told, list) else []
+    return tuple(
+        (str(pair[0]), pair[1])
+        for pair in pairs
+        if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], int)
+    )

@@ -196,6 +196,7 @@ class Executor:
             "columns": [c.document() for c in statement.columns],
             "relations": [list(relation) for relation in statement.relations],
             "session": statement.bound(session),
+            **({"signaling": True} if statement.signaling else {}),
         }
 
         async def start(document: Mapping[str, Any], gate: Gate | None) -> Execution:

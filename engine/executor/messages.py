@@ -195,9 +195,10 @@ def decode_request(body: bytes) -> Request:
     )
 
 
-def columns_reply(columns: Iterable[Any]) -> bytes:
-    """The reply COLUMNS; `columns` are `ResultColumn`s."""
-    return reply(Kind.COLUMNS, [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns])
+def columns_reply(columns: Iterable[Any], signals: Sequence[tuple[str, int]] | None = None) -> bytes:
+    """The reply COLUMNS; `columns` are `ResultColumn`s, `signals` pairs (signal, process id) of a statement."""
+    told = [[c.name, c.type, c.oid, c.size, c.typmod] for c in columns]
+    return reply(Kind.COLUMNS, told if signals is None else {"result": told, "signals": signals})
 
 
 def reply(kind: Kind, document: object = None, rows: int = 0) -> bytes:

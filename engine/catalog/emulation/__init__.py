@@ -12,12 +12,13 @@ Nothing here imports DuckDB; `engine.executor.catalog_instance` runs the text in
 
 from engine.catalog.emulation.image import CatalogImage, build
 from engine.catalog.emulation.recognition import is_catalog_query
-from engine.catalog.emulation.statement import CatalogColumn, CatalogStatement, SessionInfo, translate
+from engine.catalog.emulation.statement import CatalogColumn, CatalogStatement, PeerInfo, SessionInfo, translate
 
 __all__ = [
     "CatalogColumn",
     "CatalogImage",
     "CatalogStatement",
+    "PeerInfo",
     "SessionInfo",
     "build",
     "is_catalog_query",

@@ -39,6 +39,7 @@ class Builder:
     slots: set[str]
     functions: set[str]
     setting_writes: list[SettingWrite]
+    signaling: bool
 
     @abstractmethod
     def alias(self, prefix: str) -> str:

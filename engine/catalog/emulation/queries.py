@@ -46,6 +46,7 @@ class QueryTranslator(SourceTranslator):
     def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters)
         self.setting_writes: list[SettingWrite] = []
+        self.signaling = False
 
     # ------------------------------------------------------------ queries as values
 

@@ -1,4 +1,4 @@
-"""Which statements are catalog queries: they read system relations only, or none and call PostgreSQL's own functions."""
+"""Which statements the catalog answers: they read system relations only, or none and call PostgreSQL's functions."""
 
 from __future__ import annotations
 

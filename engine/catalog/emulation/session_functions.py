@@ -67,6 +67,20 @@ def _current_schemas(builder: Builder, node: Call, scope: Scope) -> Value:
     return Value(f"(CASE WHEN {implicit.sql} THEN list_concat(['pg_catalog'], {path}) ELSE {path} END)", t.NAME_ARRAY)
 
 
+@special("pg_cancel_backend", "pg_terminate_backend")
+def _signal(builder: Builder, node: Call, scope: Scope) -> Value:
+    """To a session of the same key; what is asked is carried out by the session, who alone knows the others."""
+    plain_call(node)
+    cancel = node.name[-1] == "pg_cancel_backend"
+    if not 1 <= len(node.arguments) <= (1 if cancel else 2):
+        raise unknown_call(node)
+    pid = argument(builder, node.arguments[0], scope, t.INT4).sql
+    wait = argument(builder, node.arguments[1], scope, t.INT8).sql if len(node.arguments) == 2 else "0"
+    builder.signaling = True
+    own = f"CAST({builder.slot('peer_pid')} AS BIGINT[])"
+    return Value(f"hd_signal('{'cancel' if cancel else 'terminate'}', {pid}, {wait}, {own})", t.BOOL)
+
+
 def settings_map(builder: Builder) -> str:
     """The session's settings as a DuckDB map."""
     names, values = builder.slot("setting_names"), builder.slot("setting_values")

@@ -1,6 +1,6 @@
 """Relations of pg_catalog that tell of the session itself: their text instead of a table's, filled when it runs.
 
-A session sees itself and no other; of settings it sees its own values.
+A session sees those of its own key and no other; of settings it sees its own values.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
 _ACTIVITY = {
     "datid": "CAST($s_database_oid AS BIGINT)",
     "datname": "CAST($s_database AS VARCHAR)",
-    "pid": "CAST($s_backend_pid AS INTEGER)",
+    "pid": "p.pid",
     "usesysid": "CAST($s_user_oid AS BIGINT)",
     "usename": "CAST($s_user AS VARCHAR)",
-    "application_name": "coalesce(map_extract_value({settings}, 'application_name'), '')",
-    "backend_start": "CAST($s_started AS TIMESTAMP WITH TIME ZONE)",
+    "application_name": "p.application_name",
+    "client_addr": "p.address",
+    "backend_start": "CAST(p.started AS TIMESTAMP WITH TIME ZONE)",
     "xact_start": "now()",
     "query_start": "now()",
     "state_change": "now()",
-    "state": quoted("active"),
+    "state": "p.state",
     "query": quoted(""),
     "backend_type": quoted("client backend"),
 }
 _SSL = {
-    "pid": "CAST($s_backend_pid AS INTEGER)",
+    "pid": "p.pid",
     "ssl": "TRUE",
     "version": quoted("TLSv1.3"),
     "bits": "CAST(256 AS INTEGER)",
 }
 _GSSAPI = {
-    "pid": "CAST($s_backend_pid AS INTEGER)",
+    "pid": "p.pid",
     "gss_authenticated": "FALSE",
     "encrypted": "FALSE",
     "credentials_delegated": "FALSE",
@@ -44,11 +45,11 @@ _GSSAPI = {
 _DATABASE = {
     "datid": "CAST($s_database_oid AS BIGINT)",
     "datname": "CAST($s_database AS VARCHAR)",
-    "numbackends": "CAST(1 AS INTEGER)",
+    "numbackends": "CAST(len(CAST($s_peer_pid AS INTEGER[])) AS INTEGER)",
 }
-_ONE_ROW = {
-    "pg_stat_activity": _ACTIVITY, "pg_stat_ssl": _SSL, "pg_stat_gssapi": _GSSAPI, "pg_stat_database": _DATABASE,
-}  # fmt: skip
+_OF_PEERS = {"pg_stat_activity": _ACTIVITY, "pg_stat_ssl": _SSL, "pg_stat_gssapi": _GSSAPI}
+_ONE_ROW = {"pg_stat_database": _DATABASE}
+_PEERS = ("pid", "application_name", "address", "state", "started")
 
 
 def session_text(builder: Builder, name: str, text: str) -> str | None:
@@ -58,16 +59,20 @@ def session_text(builder: Builder, name: str, text: str) -> str | None:
         return f"(SELECT * REPLACE (coalesce({held}, setting) AS setting) FROM {text})"
     if name == "pg_timezone_names":
         return "(SELECT name, abbrev, utc_offset, is_dst FROM pg_timezone_names())"
-    values = _ONE_ROW.get(name)
+    values = _OF_PEERS.get(name) or _ONE_ROW.get(name)
     if values is None:
         return None
     shown = []
     for column, kind, _ in t.relations()["pg_catalog", name].columns:
         value = values.get(column, f"CAST({'0' if kind == t.INT8 else 'NULL'} AS {t.duck(kind)})")
-        if "{settings}" in value:
-            value = value.replace("{settings}", settings_map(builder))
-        for slot in ("database_oid", "database", "backend_pid", "user_oid", "user", "started"):
+        for slot in ("database_oid", "database", "user_oid", "user", "peer_pid"):
             if f"$s_{slot} " in value:
                 builder.slot(slot)
         shown.append(f"{value} AS {identifier(column)}")
-    return f"(SELECT {', '.join(shown)})"
+    if name not in _OF_PEERS:
+        return f"(SELECT {', '.join(shown)})"
+    lists = ", ".join(
+        f"unnest(CAST({builder.slot('peer_' + each)} AS {'INTEGER' if each == 'pid' else 'VARCHAR'}[])) AS {each}"
+        for each in _PEERS
+    )
+    return f"(SELECT {', '.join(shown)} FROM (SELECT {lists}) AS p)"

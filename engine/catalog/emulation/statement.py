@@ -50,6 +50,18 @@ def _fields(document: list[Any]) -> tuple[Field, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """A session of the same key, as pg_stat_activity tells of it. `state`: active, idle, idle in transaction, ..."""
+
+    pid: int
+    application_name: str
+    address: str
+    state: str
+    started: str
+    """An ISO timestamp with its zone."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionInfo:
     """What session functions answer with. `settings` has lower-case names, as SHOW tells them."""
 
@@ -61,6 +73,8 @@ class SessionInfo:
     """The first schema of search_path; None when it is empty."""
     started: str = "2000-01-01 00:00:00+00"
     settings: Mapping[str, str] = field(default_factory=dict)
+    peers: tuple[PeerInfo, ...] = ()
+    """The sessions of the same key, this one among them."""
 
     def slot(self, name: str) -> object:
         """The value of one session slot."""
@@ -72,6 +86,8 @@ class SessionInfo:
             return list(self.settings)
         if name == "setting_values":
             return list(self.settings.values())
+        if name.startswith("peer_"):
+            return [getattr(peer, name.removeprefix("peer_")) for peer in self.peers]
         return getattr(self, name)
 
 
@@ -88,6 +104,8 @@ class CatalogStatement:
     """System relations it reads."""
     setting_writes: tuple[SettingWrite, ...] = ()
     """`set_config` calls for the session to carry out after the statement succeeded."""
+    signaling: bool = False
+    """Whether it calls `pg_cancel_backend` or `pg_terminate_backend`."""
 
     def bound(self, session: SessionInfo) -> dict[str, object]:
         """The session's values, by parameter name."""
@@ -127,6 +145,7 @@ def _translate(text: str, parameter_types: tuple[int, ...]) -> CatalogStatement:
         tuple(sorted(translator.slots)),
         tuple(sorted(translator.relations)),
         tuple(translator.setting_writes),
+        translator.signaling,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.catalog.emulation import CatalogImage, SessionInfo, build, translate
+from engine.catalog.emulation import CatalogImage, PeerInfo, SessionInfo, build, translate
 from engine.catalog.emulation.statement import CatalogColumn
 from engine.executor.catalog_instance import CatalogInstance
 from engine.executor.catalog_operation import run
@@ -98,6 +98,7 @@ SESSION = SessionInfo(
     user="ana",
     database="production",
     backend_pid=4711,
+    peers=(PeerInfo(4711, "", "", "active", "2026-01-01 00:00:00+00"),),
     settings={
         "server_version": "15.10",
         "server_version_num": "150010",
@@ -146,10 +147,11 @@ def ask(
             "columns": [c.document() for c in statement.columns],
             "relations": [list(r) for r in statement.relations],
             "session": statement.bound(session),
+            "signaling": statement.signaling,
         },
     )
     request = Request(b"", work, 1, parameters=bound)
-    data = b"".join(bytes(frame) for frame, _ in run(instance, request, lambda _: None))
+    data = b"".join(bytes(frame) for frame, _ in run(instance, request, lambda *_: None))
     return Answer(statement.columns, decoded(data))
 
 

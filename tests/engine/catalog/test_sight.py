@@ -49,7 +49,7 @@ class Desk:
     def image(self, principal: Principal, *, export: bool = False) -> CatalogImage:
         view = self.views.setdefault(principal, PrincipalCatalog(LAKE, self.rulebook, principal, "v"))
         session = CatalogSession(principal.email, "1", "production", 1, principal.source_ip, ())
-        plan = self.catalog.plan("select * from pg_class", (), view, session, export=export)
+        plan = self.catalog.plan("select * from pg_class", (), view, lambda: session, export=export)
         assert plan.verdicts
         asyncio.run(plan.run(parameters=(), formats=(), deadline_s=1.0))
         return self.worker.image

@@ -184,6 +184,7 @@ class FakeExecution:
         self.values = values
         self.columns = (ResultColumn("n", "INTEGER", INT4, 4, -1),)
         self.facts = FakeFacts()
+        self.signals = ()
         self.stopped = asyncio.Event()
 
     async def __aenter__(self) -> FakeExecution:
