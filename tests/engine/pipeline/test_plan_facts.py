@@ -40,6 +40,11 @@ BY_PLAN = [
     "SELECT (SELECT max(n::SMALLINT) FROM s.o) FROM s.b",
     "SELECT * FROM s.b, (VALUES ('a' || random()), ('b')) v(x) WHERE b.t = v.x",
     "SELECT id FROM s.b EXCEPT SELECT n::SMALLINT FROM s.o",
+    "SELECT * FROM s.b JOIN (SELECT * REPLACE (n::SMALLINT AS n) FROM s.o) q ON b.id = q.n",
+    "SELECT * FROM s.b JOIN (SELECT COLUMNS('n')::SMALLINT FROM s.o) q ON b.id = q.n",
+    "SELECT * FROM s.b, (SELECT count(*) AS c FROM s.o GROUP BY n::SMALLINT) q",
+    "SELECT * FROM s.b, (SELECT id FROM s.o GROUP BY id HAVING sum(n * n) > 1) q",
+    "SELECT * FROM s.b, (SELECT id FROM s.o QUALIFY sum(n * n) OVER () > 1) q",
 ]
 BY_ROWS = [
     "SELECT * FROM s.b",
@@ -49,6 +54,12 @@ BY_ROWS = [
     "SELECT * FROM (SELECT b.t::INTEGER AS x FROM s.b JOIN s.o USING (id)) q",
     "SELECT b.t FROM s.b JOIN (SELECT id, count(*) AS c, sum(n) AS total FROM s.o GROUP BY id) q USING (id)",
     "SELECT b.t FROM s.b WHERE id IN (SELECT n FROM s.o)",
+    "SELECT b.t FROM s.b, (SELECT * FROM s.o) q",
+    "SELECT b.t FROM s.b, (SELECT sum(n) AS c, avg(n) AS d, max(n) AS m, count(*) AS k FROM s.o) q",
+    "SELECT b.t FROM s.b JOIN s.o USING (id) GROUP BY b.t HAVING sum(o.n * o.n) > 1",
+    "SELECT b.t FROM s.b JOIN s.o USING (id) QUALIFY sum(o.n * o.n) OVER () > 1",
+    "SELECT x FROM (SELECT b.t AS x FROM s.b JOIN s.o USING (id) GROUP BY b.t HAVING sum(o.n * o.n) > 1) q",
+    "SELECT b.t FROM s.b, (SELECT row_number() OVER (ORDER BY n) AS r FROM s.o) q",
 ]
 
 
@@ -60,6 +71,18 @@ def test_what_may_fail_below_a_join_is_planned_without_the_number_of_rows(lab: L
 @pytest.mark.parametrize("sql", BY_ROWS)
 def test_what_cannot_fail_or_stands_above_every_join_is_planned_with_it(lab: Lab, sql: str) -> None:
     assert not hidden(lab, sql)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steady"),
+    [("BIGINT", True), ("HUGEINT", False), ("UHUGEINT", False), ("DECIMAL(18,2)", True), ("DECIMAL(19,2)", False), ("DECIMAL(38,0)", False), ("DOUBLE", False), ("TINYINT", True)],
+)  # fmt: skip
+@pytest.mark.parametrize("function", ["sum", "avg"])
+def test_sums_below_a_join_are_steady_where_no_number_of_rows_overflows_them(
+    function: str, kind: str, steady: bool
+) -> None:
+    lab = Lab([*SETUP, f"CREATE TABLE s.k(v {kind})"])
+    assert hidden(lab, f"SELECT b.t FROM s.b, (SELECT {function}(v) AS x FROM s.k) q") is not steady
 
 
 @pytest.mark.parametrize("sql", BY_PLAN)

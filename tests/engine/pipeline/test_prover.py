@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What the prover holds for unfailing, one form at a time: what it proves never fails, what fails is never proven.
 
 Each condition runs by itself over rows of the values at which DuckDB's casts and functions fail: a proof is wrong when
@@ -79,6 +80,10 @@ PROVEN = (
     "CASE WHEN i = 1 THEN 'a' ELSE s END = 'a'", "CASE i WHEN 1 THEN ok ELSE false END", "coalesce(s, z) = 'x'",
     "CASE WHEN ok THEN i ELSE NULL END = 1", "CASE WHEN ok THEN i END = 1", "i > 100 + 3",
     "CASE WHEN ok THEN (SELECT max(u.i) FROM x.t u) ELSE i END = '5'",
+    "left(s, -(2)) = 'a'", "NULL::INTEGER = i", "NULL::DATE < day", "TRY_CAST(s AS TIMESTAMP) = ts", "TRY_CAST(ok AS INTEGER) = 1",
+    "TRY_CAST(d AS BIGINT) = 1", "TRY_CAST(n AS TINYINT) = 1", "TRY_CAST(s AS BOOLEAN)", "ts > CURRENT_DATE - INTERVAL 3 MONTH", "f < w", "w > d", "d < n",
+    "n = big", "big = n", "NOT (i = 1)", "NOT (s LIKE 'a%' AND ok)", "coalesce(s, z, 'x') = 'x'", "datepart('month', ts) = 1",
+    "ok = (i = 1)", "(i = 1) = (s = 'x')",
     "coalesce(i, i) = 1", "EXISTS (SELECT 1)", "i IN (SELECT i FROM x.t)", "i > (SELECT max(i) FROM x.t)",
     "NOT EXISTS (SELECT 1 FROM x.t u WHERE u.i = t.i)", "s NOT IN (SELECT z FROM x.t)", "x.t.i = 1", "t.i = 1",
 )  # fmt: skip
@@ -99,6 +104,10 @@ FAILING = (
     "i IN (SELECT u.s::INTEGER FROM x.t u)", "make_date(i, 1, 1) = day", "s::UUID = id",
     "(s || '')::INTEGER = 1", "'99999999999'::INTEGER = i", "300::TINYINT = tiny", "hex(s)::INTEGER = 1",
     "st.s::INTEGER = 1", "l[1] / 0 = i::TINYINT", "epoch_ns(ts) = 1", "DATE '2024-01-31' + i > day",
+    "NOT s", "NOT (s::INTEGER = 1)", "huge = w", "w = huge", "uh = w", "w >= ub * 1000000000000", "ok OR s", "s AND ok", "i = 1 OR s",
+    "TRY_CAST(ts AS TIME) IS NULL",
+    "CASE WHEN s THEN ok ELSE ok END", "CASE WHEN s::INTEGER = 1 THEN 1 ELSE 2 END = 1",
+    "s IN (1, 2)", "s BETWEEN 1 AND 2", "1 BETWEEN s AND 2", "i IN (SELECT s FROM x.t)", "s = (SELECT max(i) FROM x.t)",
 )  # fmt: skip
 UNSURE = (
     # DuckDB may well run these without an error; the prover does not know enough of them
@@ -114,6 +123,8 @@ UNSURE = (
     "ts > current_date - to_days(CAST(CAST('77' AS BOOLEAN) AS INTEGER))",
     "ts > current_date - to_days(CAST(trunc(CAST(i AS DOUBLE)) AS INTEGER))", "ts > current_date - to_days(200000)",
     "day = ts", "day > DATE '2024-01-31' - INTERVAL 3 MONTH", "uh = huge", "i::SMALLINT = 1", "i + 1 = 2",
+    "date_part('year', tz) = 1", "date_part('year', tm) = 1", "date_trunc('year', day) IS NULL", "date_part(s, ts) = 1",
+    "ts > current_date - to_days(i)", "ts > (day - INTERVAL 3 MONTH)", "ts > TIMESTAMP '2024-01-31' + 5",
     "(DATE '2024-01-31' + INTERVAL 1 DAY) + INTERVAL 1 DAY < ts", "i = ALL (SELECT s FROM x.t)",
 )  # fmt: skip
 
@@ -191,3 +202,47 @@ def test_a_sub_query_that_may_have_two_rows_is_proven_only_where_the_plan_does_n
 ) -> None:
     assert proven(condition)
     assert proven(condition, strict=True) is strictly
+
+
+HELD_PROVEN = (
+    # what stands above the aggregate cannot sink below it; the types that meet must be certain all the same
+    "sum(i) > 5", "count(*) > 1", "count(*) = '1'", "max(s) = 'x'", "avg(i) > 1.5", "sum(n) > 5", "max(day) > '2024-01-31'", "sum(d) * 2 > sum(f)", "sum(n) * avg(n) > 1",
+    "max(n) * max(n) > 1", "sum(i) BETWEEN 1 AND 5", "max(i) IN (1, 2)", "max(s) IS NULL", "NOT (max(i) = 1)", "bool_and(ok)", "s = 'x' AND max(i) > 1", "lower(max(s)) = 'x'",
+    "coalesce(max(i), min(i)) = 1", "CASE WHEN max(i) > 1 THEN 1 ELSE 2 END = 1", "max(i) = (SELECT max(i) FROM x.t)", "max(i) + max(i) > 3",
+)  # fmt: skip
+HELD_UNPROVEN = (
+    # a part that stands beside the aggregate may sink
+    "s::INTEGER = 1", "s::INTEGER = 1 AND max(i) > 1", "max(i) > 1 AND s", "i + i > 3", "s = 1", "max(s)::INTEGER = 1",
+)  # fmt: skip
+
+
+def held(condition: str, *, strict: bool = False) -> bool:
+    parse = PARSER.parse(f"SELECT 1 FROM x.t GROUP BY ALL HAVING {condition}")
+    assert parse.tree is not None, condition
+    prover = Prover(survey_statement(parse.tree), columns_of([TABLE]), strict=strict)
+    return prover.condition(parse.tree["node"]["having"]) is not None
+
+
+@pytest.mark.parametrize("condition", HELD_PROVEN)
+def test_what_is_done_to_aggregates_cannot_sink_below_them(condition: str) -> None:
+    assert held(condition)
+
+
+@pytest.mark.parametrize("condition", HELD_UNPROVEN)
+def test_what_stands_beside_an_aggregate_is_proven_by_itself(condition: str) -> None:
+    assert not held(condition)
+
+
+@pytest.mark.parametrize("condition", [c for c in HELD_PROVEN if "+" in c or "sum(d) *" in c])
+def test_where_plans_ask_what_is_done_to_aggregates_is_proven_too(condition: str) -> None:
+    assert not held(condition, strict=True)
+
+
+def test_a_proof_ends_where_expressions_are_deep_and_the_next_begins_anew() -> None:
+    deep = "i = 1" + "".join(" OR (i = 1 AND (ok" for _ in range(40)) + "))" * 40
+    assert proven("(i = 1 OR i = 2) AND (i = 3 OR i = 4)")
+    parse = PARSER.parse(f"SELECT 1 FROM x.t WHERE {deep}")
+    assert parse.tree is not None
+    prover = Prover(survey_statement(parse.tree), columns_of([TABLE]))
+    assert prover.condition(parse.tree["node"]["where_clause"]) is None
+    assert prover.depth == 0
