@@ -56,6 +56,7 @@ def align(survey: Survey, branches: Sequence[Node]) -> None:
     if any(len(row) != len(items[0]) or any(item["class"] == "STAR" for item in row) for row in items):
         survey.opaque = True
         return
+    survey.aligned.append(items)
     for row in items[1:]:
         for mine, theirs in zip(items[0], row, strict=True):
             name = mine.get("alias") or (mine["column_names"][-1] if mine["class"] == "COLUMN_REF" else "")

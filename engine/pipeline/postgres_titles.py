@@ -71,7 +71,8 @@ def _title(node: exp.Expr | None, text: str) -> tuple[str | None, bool]:
             title, strong = _title(node.args.get("default"), text)
             return (title, True) if strong else ("case", False)
         case exp.Extract():
-            return (None if "date_part" in text.lower() else "extract"), True
+            called = [word for word in ("date_part", "extract") if word in text.lower()]
+            return (called[0] if len(called) == 1 else None), True
         case exp.Star():
             return None, True
     if node is None:

@@ -101,6 +101,8 @@ class Survey:
     """Whether a SYSTEM sample or a repeatable reservoir is taken: both follow vectors, which tell of hidden rows."""
     opaque: bool = False
     """Whether a set operation's columns cannot be told by name."""
+    aligned: list[Sequence[Sequence[Node]]] = field(default_factory=list)
+    """Of each set operation the SELECT lists, which stand for one another by place."""
     definitions: dict[str, list[Node | None]] = field(default_factory=dict)
     """Folded alias -> expressions it may stand for; None is something that is not an expression."""
     named_by_text: bool = False

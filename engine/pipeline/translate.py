@@ -17,6 +17,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 
 from engine.pipeline.postgres_titles import title_columns
 from engine.pipeline.text_gate import Token, scan
+from engine.pipeline.translated_names import settle_names
 from engine.pipeline.witness import spaced_parameters
 from governance.errors import StatementRefused, SyntaxRefused
 
@@ -153,7 +154,11 @@ _CHECKS: dict[type[exp.Expr], Callable[[Any], bool]] = {
     exp.LastValue: lambda n: _only(n, "this"),
     exp.NthValue: lambda n: _only(n, "this", "offset") and _whole(n.args.get("offset"), 1),
     exp.Ntile: lambda n: _whole(n.this, 1),
-    exp.GroupConcat: lambda n: _text(n.args.get("separator")) and _only(n, "this", "separator"),
+    exp.GroupConcat: lambda n: (
+        _text(n.args.get("separator"))
+        and _only(n, "this", "separator")
+        and not isinstance(n.this, exp.Distinct)  # PostgreSQL sorts what is distinct
+    ),
     exp.Fetch: lambda n: _whole(n.args.get("count"), 0),
     exp.LimitOptions: lambda n: not (n.args.get("percent") or n.args.get("with_ties")),
     exp.Lateral: lambda n: isinstance(n.this, exp.Subquery),
@@ -206,6 +211,7 @@ def translate(text: str, dialect: str) -> str:
         raise StatementRefused("One statement at a time is accepted here.")
     for node in roots[0].walk():
         _check(node, dialect)
+    roots[0] = settle_names(roots[0], dialect)
     for trim in list(roots[0].find_all(exp.Trim)):
         trim.set("expression", exp.Literal.string(" "))  # DuckDB's own default takes every space of Unicode
     if dialect == "postgres":

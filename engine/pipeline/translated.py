@@ -20,9 +20,12 @@ _WRITTEN_ALIKE = {
     "snowflake": frozenset({BOOLEAN, "DATE", "UUID", "NULL", "STRING_LITERAL"}),
 }
 """Types besides texts, whole numbers and decimals that DuckDB writes as the dialect does."""
-_MAKES_OTHERS = frozenset(
+_MAKES_TEXTS = frozenset(
     {"||", "lower", "upper", "trim", "ltrim", "rtrim", "replace", "left", "right", "substring", "split_part", "listagg"}
-    | {"strpos", "length", "date_part", "count", "count_star", "count_if", "octet_length"}
+    | {"string_agg"}
+)
+_MAKES_OTHERS = _MAKES_TEXTS | frozenset(
+    {"strpos", "length", "date_part", "count", "count_star", "count_if", "octet_length"}
 )
 """Functions that make texts and counts."""
 _KEEPS_TYPES = frozenset({"+", "-", "*", "%", "abs", "mod", "greatest", "least", "nullif", "coalesce", "sum"})
@@ -41,10 +44,31 @@ def check_translated(survey: Survey, shown: Iterable[Table], dialect: str) -> No
     texts += [cast["child"] for cast in survey.casts if cast["cast_type"].get("id") == TEXT]
     wholes = [cast["child"] for cast in survey.casts if is_integer(cast["cast_type"].get("id", ""))]
     types = _Types(prover, _WRITTEN_ALIKE[dialect])
+    for items in survey.aligned:
+        for places in zip(*items, strict=True):
+            if any(map(_is_literal, places)) and not all(_is_text(prover, each) for each in places):
+                raise _refuse("a text stands in one column with other values")  # the dialect makes a number of it
+    for column in survey.columns:
+        name = fold(column["column_names"][-1])
+        if name in survey.relation_names and name not in prover.columns and name not in survey.definitions:
+            raise _refuse("a whole row is written otherwise")
     if not all(map(types.alike, texts)):
         raise _refuse("a text is made of what may be a number with a floating point")
     if dialect == "snowflake" and not all(map(types.alike, wholes)):
         raise _refuse("a number with a floating point would be rounded otherwise")
+
+
+def _is_literal(node: Node) -> bool:
+    return bool(node["class"] == "CONSTANT" and node["value"]["type"]["id"] == TEXT)
+
+
+def _is_text(prover: Prover, node: Node) -> bool:
+    if node["class"] == "CAST":
+        return is_text(node["cast_type"].get("id", ""))
+    if node["class"] == "FUNCTION" and fold(node["function_name"]) in _MAKES_TEXTS:
+        return True
+    proof = prover.expression(node)
+    return proof is not None and (is_text(proof.type) or proof.type in ("NULL", "STRING_LITERAL"))
 
 
 def _refuse(what: str) -> StatementRefused:
