@@ -9,7 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.pipeline.functions import ALLOWED, DENIED, refusal_reason
-from engine.pipeline.text_gate import scan, split
+from engine.pipeline.text_gate import (
+    JOINS_MAX,
+    NESTING_MAX,
+    PREFIX_RUN_MAX,
+    TEXT_BYTES_MAX,
+    TOKENS_MAX,
+    scan,
+    split,
+)
 from governance.errors import Refusal, TextRefused
 from tests.support.governed_lab import PARSER, Lab, principal, rulebook
 
@@ -124,3 +132,26 @@ def test_the_function_lists_are_of_the_installed_duckdb() -> None:
     allowed = set().union(*ALLOWED.values())
     assert not {n for n in allowed if n.startswith(("read_", "duckdb_", "pragma_"))}
     assert not allowed & set().union(*DENIED.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "admitted"),
+    [
+        ("'" + "x" * (TEXT_BYTES_MAX - 2) + "'", True), ("'" + "x" * (TEXT_BYTES_MAX - 1) + "'", False), ("'" + "é" * (TEXT_BYTES_MAX // 2 - 1) + "'", True), ("'" + "é" * (TEXT_BYTES_MAX // 2) + "'", False),
+        ("(" * NESTING_MAX + ")" * NESTING_MAX, True), ("(" * (NESTING_MAX + 1) + ")" * (NESTING_MAX + 1), False), ("([{" * 33 + "}])" * 33, False), ("([{" * 32 + "}])" * 32, True),
+        ("case " * NESTING_MAX + "end " * NESTING_MAX, True), ("case " * (NESTING_MAX + 1), False), ("CASE " * 90 + "(" * 7 + ")" * 7, False), ("CASE " * 90 + "(" * 6 + ")" * 6, True),
+        ("case end " * 200, True), ("case " * 90 + ";" + "case " * 90, True), ("end " * 50 + "case " * 97, False), ("'case' " * 200, True), ('"case" ' * 200, True),
+        ("NOT " * PREFIX_RUN_MAX + "1", True), ("NOT " * (PREFIX_RUN_MAX + 1) + "1", False), ("- + ~ @ ! not " * 4, True), ("- + ~ @ ! not " * 4 + "-", False), ("not not 1 " * 100, True), ('"not" ' * 100, True),
+        ("join " * JOINS_MAX, True), ("JOIN " * (JOINS_MAX + 1), False), ("join " * JOINS_MAX + ";" + "join " * JOINS_MAX, True), ('"join" ' * 300, True),
+        ("1 " * TOKENS_MAX, True), ("1 " * (TOKENS_MAX + 1), False), ("(]", False), (")", False), ("(", False), ("[)", False), ("{}[]()", True),
+        ("U&'x'", False), ('u&"x"', False), ("'U&'' '", True), ("xu&'x'", False), ("U &'x'", True), ("-- U&'x'", True), ("\ud800", False), ("'\ud800'", False), ("'\u200b'", True), ("$$\u200b$$", False),
+        ("'\u200b' E'x'", False), ("'\u200b' $$x$$", False), ("'\u200b' -- x", False), ("'\u200b' 'x'", True), ("\u200b 'x'", False), ("'x' \u200b", False), ("'a' '\u200b' 'b'", True), ("'\x01'", False), ("'\t\n\r'", True),
+        ("$$", False), ("$a$ $b$ $a$", True), ("$a$ $b$", False), ("$$$$", True), ("/* /* */", False), ("/* */ */", True), ("", True), ("   ", True),
+    ],
+)  # fmt: skip
+def test_the_gate_admits_up_to_its_limits_and_nothing_past_them(text: str, admitted: bool) -> None:
+    if admitted:
+        scan(text)
+    else:
+        with pytest.raises(TextRefused):
+            scan(text)
