@@ -81,12 +81,16 @@ class Declare:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """FETCH or MOVE forward: `count` rows (None: all the rest), or `position` for ABSOLUTE."""
+    """FETCH or MOVE forward: `count` rows (None: all the rest), or the one row at a place.
+
+    `count` is that place from the start (`absolute`), or from where the cursor stands (`relative`).
+    """
 
     name: str
     count: int | None
     move: bool
     absolute: bool = False
+    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,14 @@ class CopyOut:
     """text, csv, binary."""
     options: tuple[tuple[str, str], ...]
     """delimiter, null, quote, escape, header (on, off), force_quote (* or nothing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """LOCK TABLE in a mode; the names are quoted as SQL."""
+
+    tables: tuple[str, ...]
+    mode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,7 @@ Command = (
     | Fetch
     | CloseCursor
     | CopyOut
+    | Lock
     | Nothing
 )
 

@@ -20,6 +20,7 @@ from engine.session_command_types import (
     Discard,
     End,
     Fetch,
+    Lock,
     Nothing,
     Reset,
     Savepoint,
@@ -30,6 +31,13 @@ from engine.session_copy import CopyReader
 from engine.session_parameters import LISTS, fold
 from engine.session_tokens import first_word
 from engine.wire import sqlstate as s
+
+_LOCK_MODES = frozenset((
+    "access share", "row share", "row exclusive", "share update exclusive", "share", "share row exclusive", "exclusive",
+    "access exclusive",
+))  # fmt: skip
+_LOCK_WORDS = ("access", "share", "row", "exclusive", "update")
+_LOCKED_MAX = 5_000
 
 
 def parse(text: str) -> Command | None:
@@ -81,6 +89,8 @@ class _Parser(CopyReader):
                 found = CloseCursor("" if self.accept("all") else self.name())
             case "copy":
                 found = self.copy()
+            case "lock":
+                found = self.lock()
             case "unlisten":
                 if not self.mark("*"):
                     self.name()
@@ -242,7 +252,7 @@ class _Parser(CopyReader):
 
     def fetch(self, *, move: bool) -> Fetch:
         count: int | None = 1
-        absolute = False
+        absolute = relative = False
         token = self.peek()
         if token.kind == "number":
             count = self.count()
@@ -256,7 +266,7 @@ class _Parser(CopyReader):
                     elif self.peek().kind == "number":
                         count = self.count()
                 case "relative":
-                    count = self.count()
+                    count, relative = self.count(), True
                 case "absolute":
                     count, absolute = self.count(), True
                 case "first":
@@ -268,7 +278,36 @@ class _Parser(CopyReader):
         self.accept("from", "in")
         if count is not None and count < 0:
             raise _forward_only()
-        return Fetch(self.name(), count, move, absolute)
+        return Fetch(self.name(), count, move, absolute, relative)
+
+    def lock(self) -> Lock:
+        """LOCK: which tables, in which mode."""
+        self.accept("table")
+        tables = [self.relation()]
+        while self.mark(","):
+            tables.append(self.relation())
+        mode = "access exclusive"
+        if self.accept("in"):
+            words = [self.expect(*_LOCK_WORDS)]
+            while not self.accept("mode"):
+                words.append(self.expect(*_LOCK_WORDS))
+            mode = " ".join(words)
+        self.accept("nowait")
+        if mode not in _LOCK_MODES:
+            raise self.error()
+        if len(tables) > _LOCKED_MAX:
+            raise SessionRefused(s.PROGRAM_LIMIT_EXCEEDED, "Too many tables in one LOCK.")
+        return Lock(tuple(tables), mode)
+
+    def relation(self) -> str:
+        """A table's name, quoted as SQL."""
+        only = self.accept("only")
+        parts = [self.name()]
+        while self.mark("."):
+            parts.append(self.name())
+        if not only:
+            self.mark("*")
+        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
     def count(self) -> int:
         token = self.take()

@@ -13,6 +13,7 @@ from engine.session_command_types import (
     Deallocate,
     Discard,
     End,
+    Lock,
     Nothing,
     Reset,
     Savepoint,
@@ -131,6 +132,8 @@ async def _carried_out(state: SessionState, command: Command) -> str:
             state.portal(name)
             await state.close_portal(name)
             return "CLOSE CURSOR"
+        case Lock():
+            return "LOCK TABLE"
         case Nothing(tag=tag):
             return tag
         case Show():

@@ -1,8 +1,12 @@
-"""Cursors: DECLARE makes a portal that FETCH and MOVE read, forward only."""
+"""Cursors: DECLARE makes a portal that FETCH and MOVE read, forward only.
+
+One declared SCROLL keeps the row it stands on, so that it can be asked for again; what lies before is gone.
+"""
 
 from __future__ import annotations
 
 from engine.refusals import SessionRefused
+from engine.session_channel import Channel
 from engine.session_command_types import Declare, Fetch
 from engine.session_rows import Rows
 from engine.session_served import served
@@ -10,6 +14,8 @@ from engine.session_state import Portal
 from engine.wire import backend
 from engine.wire import sqlstate as s
 from governance.errors import SyntaxRefused
+
+_KEPT_BYTES_MAX = 1 << 20
 
 
 class Cursors:
@@ -25,10 +31,6 @@ class Cursors:
         state = self.state
         if state.transaction == "I" and not state.implicit and not command.hold:
             raise SessionRefused(s.NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks")
-        if command.scroll:
-            raise SessionRefused(
-                s.FEATURE_NOT_SUPPORTED, "Scrollable cursors are not supported.", advice="Declare it NO SCROLL."
-            )
         plan = await self.plans.plan(command.query, declaring.plan.parameter_oids)
         if plan.source is None or plan.source.copy is not None:
             raise SyntaxRefused("DECLARE CURSOR takes a query")
@@ -54,10 +56,13 @@ class Cursors:
             count -= cursor.position
             if count < 0:
                 raise _forward_only()
-        if count == 0 and cursor.on_row and not command.move:
-            raise _forward_only()  # it means the row that was given last
+        if count == 0 and cursor.on_row and not command.move:  # it means the row that was given last
+            if not cursor.last:
+                raise _forward_only()
+            _same_formats(portal, cursor)
+            channel.send(cursor.last)
         skipped = 0
-        if command.absolute and count:
+        if (command.absolute or command.relative) and count:
             skipped, count = count - 1, 1
         sent = int(count == 0 and cursor.on_row)
         if count != 0:
@@ -71,13 +76,18 @@ class Cursors:
         state = self.state
         if cursor.run is None:
             await self.open(cursor, portal.formats)
-        elif portal.formats and tuple(portal.formats) != tuple(cursor.formats or (0,)):
-            raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A cursor keeps the format of its first FETCH.")
+        else:
+            _same_formats(portal, cursor)
         run = cursor.run
         assert run is not None  # noqa: S101 - `open` set it
         if skipped:
             cursor.position += await served(state, run, run.skip(skipped))
-        sent = await served(state, run, run.skip(count or 0) if command.move else run.pump(state.channel, count or 0))
+        sink = KeepingLast(state.channel if not command.move else None) if _scrolls(cursor) else None
+        if sink is not None or not command.move:
+            sent = await served(state, run, run.pump(sink or state.channel, count or 0))
+        else:
+            sent = await served(state, run, run.skip(count or 0))
+        cursor.last = sink.last if sink is not None else b""
         cursor.position += sent
         if run.exhausted:
             cursor.done, cursor.run = True, None
@@ -85,5 +95,38 @@ class Cursors:
         return sent
 
 
+def _same_formats(portal: Portal, cursor: Portal) -> None:
+    """A FETCH takes the rows as they come.
+
+    Raises:
+        SessionRefused: it wants them in another format (0A000).
+    """
+    if portal.formats and tuple(portal.formats) != tuple(cursor.formats or (0,)):
+        raise SessionRefused(s.FEATURE_NOT_SUPPORTED, "A cursor keeps the format of its first FETCH.")
+
+
+def _scrolls(cursor: Portal) -> bool:
+    return cursor.cursor is not None and cursor.cursor.scroll
+
+
+class KeepingLast:
+    """Takes rows, passes them on when there is somebody to take them, and keeps the last."""
+
+    def __init__(self, channel: Channel | None) -> None:
+        self._channel = channel
+        self.last = b""
+
+    async def send_bulk(self, data: bytes | bytearray | memoryview) -> None:
+        """Pass whole DataRow messages on."""
+        view, at, following = memoryview(data), 0, 0
+        while following < len(view):
+            at, following = following, following + 1 + int.from_bytes(view[following + 1 : following + 5])
+        self.last = bytes(view[at:]) if len(view) - at <= _KEPT_BYTES_MAX else b""
+        if self._channel is not None:
+            await self._channel.send_bulk(data)
+
+
 def _forward_only() -> SessionRefused:
-    return SessionRefused(s.OBJECT_STATE, "cursor can only scan forward")
+    return SessionRefused(
+        s.OBJECT_STATE, "cursor can only scan forward", advice="Declare it again to read from the start."
+    )

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 
 from engine.encoder.types import ResultColumn
 from engine.refusals import SessionRefused
-from engine.session_command_types import Command, Fetch, SetParameters
+from engine.session_command_types import Command, Fetch, Lock, SetParameters
 from engine.session_control import carry_out, local_rows, notice
 from engine.session_peers import TERMINATED
 from engine.session_plans import Plans
@@ -101,7 +101,26 @@ class Rows:
         if portal.done:
             raise SessionRefused(s.OBJECT_STATE, "portal cannot be run again")
         portal.done = True
+        if isinstance(command, Lock):
+            await self._lock(command)
         self.state.channel.send(backend.command_complete(await carry_out(self.state, command)))
+
+    async def _lock(self, command: Lock) -> None:
+        """See to it that the tables may be read: nothing else is to be done, for a statement's files do not change.
+
+        Raises:
+            Refusal: outside a transaction (25P01), not a reader's lock, or one of them may not be read; audited.
+        """
+        if self.state.transaction == "I" and not self.state.implicit:
+            raise SessionRefused(s.NO_ACTIVE_TRANSACTION, "LOCK TABLE can only be used in transaction blocks")
+        if command.mode != "access share":  # what those take who write
+            raise SessionRefused(
+                s.INSUFFICIENT_PRIVILEGE,
+                "tables are locked in ACCESS SHARE mode only",
+                advice="Tables are read-only: no other lock guards anything.",
+            )
+        for table in command.tables:
+            await self.plans.plan(f"SELECT * FROM {table}")
 
     async def advance(self, portal: Portal, rows_max: int) -> None:
         """Rows of a query or COPY."""

@@ -83,6 +83,8 @@ class Portal:
     position: int = 0
     on_row: bool = False
     """Whether a cursor stands on the row it gave last, and not before the first or behind the last one."""
+    last: bytes = b""
+    """Of a cursor declared SCROLL: the row it stands on, unless that is too long to keep."""
     done: bool = False
     fields: tuple[Field, ...] | None = None
 
