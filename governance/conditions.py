@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from governance.audit_record import PolicyVerdict
-from governance.policies import AppliesTo, Audience, Condition, Effect, TimeWindow
+from governance.policies import AppliesTo, Audience, Condition, Effect, TimeWindow, is_listed
 from governance.principals import Principal
 from governance.tables import TableName, fold
 
@@ -65,14 +65,14 @@ def misfit(condition: Condition, principal: Principal, now: datetime) -> str:
     """
     agent = principal.agent
     parts = {
-        f"not for {_AUDIENCES[condition.audience]}": AppliesTo(condition.audience).includes(principal),
+        f"not for {_AUDIENCES[condition.audience]}": _is_meant(condition, principal),
         f"role {principal.role.value}": not condition.roles or principal.role in condition.roles,
         f"agent {agent.id if agent else 'none'}": not condition.agent_ids
-        or (agent is not None and agent.id in condition.agent_ids),
+        or (agent is not None and is_listed(agent.id, condition.agent_ids)),
         f"framework {agent.framework if agent else 'none'}": not condition.frameworks
-        or (agent is not None and agent.framework in condition.frameworks),
+        or (agent is not None and is_listed(agent.framework, condition.frameworks)),
         f"trust {agent.trust if agent else 'none'}": not condition.trust
-        or (agent is not None and agent.trust in condition.trust),
+        or (agent is not None and is_listed(agent.trust, condition.trust)),
         f"from {principal.source_ip or 'an unknown address'}": not condition.networks
         or _from_networks(condition, principal),
         _outside(condition.window, inside=condition.outside_window): _in_time(condition, now),
@@ -88,9 +88,17 @@ def matches(condition: Condition, principal: Principal, now: datetime) -> bool:
 _AUDIENCES = {Audience.EVERYONE: "everyone", Audience.PEOPLE: "people", Audience.AGENTS: "agents"}
 
 
+def _is_meant(condition: Condition, principal: Principal) -> bool:
+    """Whether the audience is the principal's: people's denials bind their agents too, people's permissions do not."""
+    if condition.effect is Effect.ALLOW and condition.audience is Audience.PEOPLE:
+        return principal.agent is None
+    return AppliesTo(condition.audience).includes(principal)
+
+
 def _from_networks(condition: Condition, principal: Principal) -> bool:
     try:
         source = ip_address(principal.source_ip)
+        source = getattr(source, "ipv4_mapped", None) or source
         return any(source in ip_network(network) for network in condition.networks)
     except ValueError:
         return condition.effect is Effect.DENY

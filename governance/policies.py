@@ -5,6 +5,8 @@ Shapes only; `governance.policy_text` parses and checks filter expressions, the 
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -33,15 +35,25 @@ class AppliesTo:
     frameworks: tuple[str, ...] = ()
 
     def includes(self, principal: Principal) -> bool:
-        """Whether the rule speaks of this principal."""
+        """Whether the rule speaks of this principal.
+
+        What binds people binds the agents that act for them too: an agent never sees more than its person.
+        """
         agent = principal.agent
         if agent is None:
             return self.audience is not Audience.AGENTS
-        if self.audience is Audience.PEOPLE:
-            return False
-        if self.audience is Audience.EVERYONE or not (self.agent_ids or self.frameworks):
+        if self.audience is not Audience.AGENTS or not (self.agent_ids or self.frameworks):
             return True
-        return agent.id in self.agent_ids or agent.framework in self.frameworks
+        return is_listed(agent.id, self.agent_ids) or is_listed(agent.framework, self.frameworks)
+
+
+def is_listed(name: str, names: Iterable[str]) -> bool:
+    """Whether a list has an agent's id, framework or trust, in whatever case and normal form it was written."""
+    return _plain(name) in map(_plain, names)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
 class MaskFunction(StrEnum):

@@ -72,7 +72,7 @@ class Pipeline:
                 return self._explain_policy(text, principal, asking.catalog, rulebook, actions, drafted)
             plan = asking.plan = self._plan(text, asking)
             conditions = check_conditions(
-                rulebook.policies, principal, plan.tables, actions | plan.actions, self._clock()
+                rulebook.policies, principal, plan.tables + plan.views, actions | plan.actions, self._clock()
             )
         except RecursionError:
             raise TextRefused("The statement is nested too deeply.") from None
@@ -130,7 +130,8 @@ class Pipeline:
             verdicts = check_role(subject)
             plan = self._plan(request.text, asking)
             verdicts = (*verdicts, *plan.verdicts)
-            conditions = check_conditions(law.policies, subject, plan.tables, actions | plan.actions, self._clock())
+            named = plan.tables + plan.views
+            conditions = check_conditions(law.policies, subject, named, actions | plan.actions, self._clock())
             verdicts = (*verdicts, *conditions)
         except Refusal as error:
             refusal = error

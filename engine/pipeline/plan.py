@@ -32,6 +32,8 @@ class Plan:
     masked_values: tuple[tuple[str, str], ...] = ()
     filtered: tuple[TableName, ...] = ()
     sizes_hidden: tuple[TableName, ...] = ()
+    views: tuple[TableName, ...] = ()
+    """Those it reads its tables through; conditions may speak of them."""
 
     @cached_property
     def columns_masked(self) -> tuple[str, ...]:

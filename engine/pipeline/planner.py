@@ -32,7 +32,8 @@ from engine.pipeline.translated import check_translated
 from engine.pipeline.witness import agree, plain_parameters
 from governance.audit_record import PolicyVerdict
 from governance.errors import PermissionRefused, ReadOnly, Refusal, StatementRefused, SyntaxRefused, TableUnknown
-from governance.policies import MaskFunction, View
+from governance.masks import binds
+from governance.policies import Condition, MaskFunction, View
 from governance.rulebook import Rulebook
 from governance.sql_literals import identifier
 from governance.tables import Table, TableName, fold
@@ -59,6 +60,7 @@ class _Work:
     asking: Asking
     facts: Facts
     secured: dict[tuple[str, str], SecuredTable] = field(default_factory=dict)
+    views: dict[tuple[str, str], TableName] = field(default_factory=dict)
     depth: int = 0
     fails_by_plan: bool = False
 
@@ -117,6 +119,7 @@ class Planner:
             result_checks(tree, work.secured) if kind == "select" else (),
             filtered,
             filtered if work.fails_by_plan else (),
+            tuple(work.views.values()),
         )
 
     def _parse(self, text: str, tokens: tuple[Token, ...], lead: str) -> Tree:
@@ -209,7 +212,9 @@ class Planner:
         if not isinstance(view, View) or work.depth >= VIEW_DEPTH_MAX:
             raise StatementRefused("Views are nested too deeply.")
         work.depth += 1
+        work.views[view.name.key] = view.name
         try:
+            _check_no_rule(view, work.asking)
             text, tokens = _one_statement(view.sql)
             lead = tokens[0].text.lower()
             if lead not in ("select", "with", "from", "(", "values"):
@@ -246,6 +251,17 @@ def _resolve(ref: TableRef, work: _Work, position: int) -> Table | View:
         raise
     asking.named[found.name.key] = found.name
     return found
+
+
+def _check_no_rule(view: View, asking: Asking) -> None:
+    """Filters, masks and group sizes hold on tables. One that names a view would hold nowhere.
+
+    Raises:
+        PermissionRefused: one that binds the principal does.
+    """
+    for rule in asking.rulebook.policies:
+        if not isinstance(rule, Condition) and rule.table.key == view.name.key and binds(rule, asking.principal):
+            raise PermissionRefused("A rule names a view.", reason=f"rule {rule.name} names a view, not its tables")
 
 
 def _over_nothing(segments: Segments, work: _Work) -> str:

@@ -9,14 +9,14 @@ through DuckDB's own schema and the column list comes from the catalog, never fr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from engine.pipeline.guard import Guards
 from governance.audit_record import PolicyVerdict
 from governance.errors import InvalidRequest, PermissionRefused
 from governance.masks import binds, masks_of, shown
-from governance.policies import Mask, MaskFunction, Policy, RowFilter
+from governance.policies import Audience, Mask, MaskFunction, Policy, RowFilter
 from governance.policy_text import bind_filter
 from governance.principals import Principal
 from governance.sql_literals import identifier
@@ -141,9 +141,19 @@ def row_condition(rules: list[RowFilter], table: Table, principal: Principal, pr
             ) from None
 
     parts = [bound(rule) for rule in must]
-    if may:
-        parts.append("(" + " OR ".join(bound(rule) for rule in may) + ")")
+    for group in _alternatives(may, principal):
+        parts.append("(" + " OR ".join(bound(rule) for rule in group) + ")")
     return " AND ".join(f"({part})" for part in parts)
+
+
+def _alternatives(rules: list[RowFilter], principal: Principal) -> list[list[RowFilter]]:
+    """The lists of which one rule each must hold: an agent's own alternatives add nothing to what its person sees."""
+    if principal.agent is None:
+        return [rules] if rules else []
+    person = replace(principal, agent=None)
+    of_person = [rule for rule in rules if rule.applies_to.includes(person)]
+    own = [rule for rule in rules if rule.applies_to.audience is not Audience.PEOPLE]
+    return [group for group in ([of_person] if of_person == own else [of_person, own]) if group]
 
 
 def secure(table: Table, policies: Iterable[Policy], principal: Principal) -> SecuredTable:

@@ -190,6 +190,8 @@ def _check_condition(policy: Condition) -> None:
             raise InvalidRequest("The window's zone is unknown.", advice="Name it like Europe/Lisbon.") from None
     elif policy.outside_window:
         raise InvalidRequest("`outside_window` needs a window.")
+    if policy.window is not None and policy.window.start_minute == policy.window.end_minute:
+        raise InvalidRequest("The window is empty: its end is its start.", advice="0 to 1440 is the whole day.")
 
 
 def check_against_tables(reader: ControlReader, env: str, policy: Policy) -> None:

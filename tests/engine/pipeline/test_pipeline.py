@@ -89,7 +89,9 @@ def test_w4_6_rules_differ_for_agents_and_people(lab: Lab) -> None:
     people = mask(MaskFunction.PARTIAL, visible=2, applies_to=AppliesTo(Audience.PEOPLE))
     sql = "SELECT ssn FROM sales.c WHERE id = 1"
     assert rows(lab, sql, agent(), bots, people) == [("***",)]
-    assert rows(lab, sql, agent(framework="other"), bots, people) == [("111-11-1111",)]
+    assert rows(lab, sql, agent(framework="LangChain"), bots) == [("***",)]
+    assert rows(lab, sql, agent(framework="other"), bots, people) == [("***11",)]  # never more than its person
+    assert rows(lab, sql, agent(framework="other"), bots) == [("111-11-1111",)]
     assert rows(lab, sql, principal(), bots, people) == [("***11",)]
 
 
