@@ -17,17 +17,23 @@ _ELEMENT = r"""\ *(?:[A-Za-z0-9_.:+\-/@][A-Za-z0-9_.:+\-/@\ ]*|"[^"'\\{}\[\]]*")
 _ARRAY = re.compile(rf"'\{{(?:\ *|{_ELEMENT}(?:,{_ELEMENT})*)\}}'")
 """A literal of one dimension whose elements both databases read alike."""
 _NUMBERS = re.compile(r"'\{-?\d{1,18}(?:,-?\d{1,18})*\}'")
-_PART = re.compile(r""""([^"]*)"|([^,"]+)""")
+_PART = re.compile(r"""\ *"((?:[^"\\]|\\.)*)"\ *(?=,|\Z)|((?:[^,"{}\\]|\\.)+)(?=,|\Z)""", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BYTES = re.compile(r"'\\x((?:[0-9A-Fa-f]{2})*)'")
 _CLOCKS = frozenset({"statement_timestamp", "clock_timestamp", "transaction_timestamp"})
 _TYPE_TOKENS_MAX = 8
+_QUANTIFIERS = frozenset({"any", "some", "all"})
+_MEMBERSHIPS = {
+    ("=", "any"): "IN", ("=", "some"): "IN", ("<>", "all"): "NOT IN", ("!=", "all"): "NOT IN",
+}  # fmt: skip
 
 
 def respelled(text: str) -> str:
     r"""`text` as DuckDB spells it: `jsonb` as json, `'{1,2}'::int[]` as `'[1,2]'::int[]`, the clocks as `now()`.
 
-    `'\x00ff'::bytea` is `unhex('00ff')`, `ANY ('{1,2}')` is `ANY ([1,2])`, and `schema.table.*` loses its schema. All
-    but ANY of texts keeps its length, so that places in the text stay the client's.
+    `'\x00ff'::bytea` is `unhex('00ff')`, `ANY ('{1,2}')` is `ANY ([1,2])`, `= ANY ('{a,b}')` is `IN ('a','b')`, and
+    `schema.table.*` loses its schema. All but these lists of texts keeps its length, so that places in the text stay
+    the client's.
 
     Raises:
         TextRefused: as the text gate.
@@ -38,6 +44,12 @@ def respelled(text: str) -> str:
     pieces, at = [], 0
     for index, token in enumerate(tokens):
         if token.start < at:
+            continue
+        test = _membership(tokens, index)
+        if test is not None:
+            shown, last = test
+            pieces += [text[at : token.start], shown.ljust(tokens[last].end - token.start)]
+            at = tokens[last].end
             continue
         new = _respelled(tokens, index)
         if new is not None:
@@ -67,23 +79,76 @@ def _literal(tokens: Sequence[Token], index: int) -> str | None:
     text = tokens[index].text
     if _bytes_end(tokens, index) > index:
         return f"unhex('{text[3:-1]}')"
-    if not _ARRAY.fullmatch(text):
+    if not text.startswith("'{"):
         return None
-    if _to_array(tokens, index + 1):
+    first, last = _bracketed(tokens, index)
+    before = tokens[first - 1].text.lower() if first else ""
+    to_array = _to_array(tokens, last + 1) or _behind_an_array_operator(tokens, first)
+    in_any = first < index and before in _QUANTIFIERS
+    if to_array and _ARRAY.fullmatch(text):
         return f"'[{text[2:-2]}]'"
-    before = [token.text.lower() for token in tokens[max(index - 2, 0) : index]]
-    alone = before[-1:] == ["("] and [token.text for token in tokens[index + 1 : index + 2]] == [")"]
-    if not alone or before[0] not in ("any", "all", "some"):
-        return None
-    if _NUMBERS.fullmatch(text):
+    if in_any and _NUMBERS.fullmatch(text):
         return f"[{text[2:-2]}]"
-    elements = []
-    for quoted, plain in _PART.findall(text[2:-2]):
-        bare = plain.strip()
-        if quoted or not plain:
-            elements.append(f"'{quoted}'")
-        elif bare:
-            elements.append("NULL" if bare.upper() == "NULL" else f"'{bare}'")
+    return _list(text) if to_array or in_any else None
+
+
+def _bracketed(tokens: Sequence[Token], index: int) -> tuple[int, int]:
+    """The indexes of the first and last token of a literal with the brackets that hold nothing else."""
+    first = last = index
+    while first and last + 1 < len(tokens) and tokens[first - 1].text == "(" and tokens[last + 1].text == ")":
+        first, last = first - 1, last + 1
+    return first, last
+
+
+def _behind_an_array_operator(tokens: Sequence[Token], index: int) -> bool:
+    """Whether `&&`, `@>` or `<@` stands before a token: what follows can only be an array."""
+    signs = tokens[max(index - 2, 0) : index]
+    adjacent = len(signs) == 2 and signs[0].end == signs[1].start
+    return adjacent and signs[0].text + signs[1].text in ("&&", "@>", "<@")
+
+
+def _membership(tokens: Sequence[Token], index: int) -> tuple[str, int] | None:
+    """`= ANY ('{a,b}')` and `<> ALL ('{a,b}')` as IN and NOT IN, whose texts take the type of what is looked for.
+
+    The text, and the index of the last token it stands for. Lists of plain numbers stay lists.
+    """
+    words = [token.text.lower() for token in tokens[index : index + 3]]
+    shape = tuple(words[:2])
+    if len(words) < 3 or words[2] != "(" or shape not in _MEMBERSHIPS:
+        return None
+    place = index + 2
+    while place < len(tokens) and tokens[place].text == "(":
+        place += 1
+    if place == len(tokens) or tokens[place].kind != "string" or not tokens[place].text.startswith("'{"):
+        return None
+    first, last = _bracketed(tokens, place)
+    if first != index + 2 or _NUMBERS.fullmatch(tokens[place].text):
+        return None
+    elements = _list(tokens[place].text)
+    if elements is None or elements == "[]":
+        return None
+    return f"{_MEMBERSHIPS[shape]} ({elements[1:-1]})", last
+
+
+def _list(literal: str) -> str | None:
+    """An array literal of one dimension as a list of texts; None when it is none."""
+    body, at, elements = literal[2:-2].replace("''", "'"), 0, []
+    if not literal.endswith("}'"):
+        return None
+    while body.strip():
+        found = _PART.match(body, at)
+        if found is None:
+            return None
+        quoted, plain = found.groups()
+        if quoted is None and plain.strip().upper() == "NULL":
+            elements.append("NULL")
+        else:
+            value = _ESCAPED.sub(r"\1", plain.strip() if quoted is None else quoted)
+            elements.append("'" + value.replace("'", "''") + "'")
+        at = found.end()
+        if at == len(body):
+            break
+        at += 1  # the comma
     return f"[{','.join(elements)}]"
 
 
