@@ -59,14 +59,18 @@ MODULES: dict[str, Module] = {
     "classify": _stage("classify", *_VALUES, "calls", "column_calls", "sql_reference"),
     "functions": _stage("functions", *_VALUES, "sql_reference"),
     "planner": _stage("planner", *_VALUES, "column_calls", "red_plan", "red_minimum_group", "translate"),
-    "pipeline": _stage("pipeline", *_CORE, "explain_policy", "red_explain_policy", "red_views"),
-    "explain": _stage("explain", *_CORE, "explain_policy", "red_explain_policy", "red_sizes", "red_plan"),
+    "pipeline": _stage(
+        "pipeline", *_CORE, "places", "explain_forms", "explain_policy", "red_explain_policy", "red_views"
+    ),
+    "explain": _stage(
+        "explain", *_CORE, "explain_forms", "explain_policy", "red_explain_policy", "red_sizes", "red_plan"
+    ),
     "pivot_values": _stage("pivot_values", "pipeline", "pivot_values"),
     "translate": _stage("translate", "translate", "translate_postgres", "red_dialects"),
     "translated": _stage("translated", "translate", "translate_postgres", "red_dialects"),
     "writes": _stage("writes", "writes"),
     # who may: roles, organizations, conditions, the rulebook
-    "authorize": _stage("authorize", *_CORE, "explain_policy", "tests/corpus"),
+    "authorize": _stage("authorize", *_CORE, "places", "explain_policy", "tests/corpus"),
     "plan": _stage("plan", *_CORE, "places", "red_plan"),
     "view": Module("engine/catalog/view.py", (*_CORE, _P + "test_red_views.py", "tests/engine/catalog/test_sight.py")),
     "conditions": _law("conditions", "conditions", _P + "test_pipeline.py", _P + "test_who_may.py"),
