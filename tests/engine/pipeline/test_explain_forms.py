@@ -46,7 +46,7 @@ def test_every_row_that_is_told_to_who_manages_and_to_others(lab: Lab) -> None:
         ("verdict", "own rows", "row_filter", "sales.c", "", "applied", "rows filtered", ""),
         ("verdict", "full", "mask", "sales.c", "ssn", "applied", "masked (full)", ""),
     ]
-    everything = [row[:6] + (row[6].format("admin"), "") for row in [*access, *policies]]
+    everything = [(*row[:6], row[6].format("admin"), "") for row in [*access, *policies]]
     condition = "((hd.\"org_id\" = '1'))"
     told = _told(lab, text, MANAGER)
     assert told[:5] == everything
@@ -57,7 +57,7 @@ def test_every_row_that_is_told_to_who_manages_and_to_others(lab: Lab) -> None:
     assert told[7][:7] == ("governed_sql", "", "", "", "", "", "")
     assert condition in told[7][7]
     assert len(told) == 8
-    assert _told(lab, text, principal()) == [row[:6] + ("", "") for row in everything] + [
+    assert _told(lab, text, principal()) == [(*row[:6], "", "") for row in everything] + [
         ("masked_column", "full", "mask", "sales.c", "ssn", "applied", "", "")
     ]
     for who in (principal(), MANAGER):
