@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 _ASCII_LOWER = {ord(c): ord(c) + 32 for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """ASCII case folding, as DuckDB compares names (never `str.lower`, which folds more)."""
     return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)

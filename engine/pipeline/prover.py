@@ -52,10 +52,19 @@ class Prover:
     """Whether what is done to aggregates and windows must be proven too, and that a scalar sub-query has one row."""
     open: set[str] = field(default_factory=set)
     depth: int = 0
+    known: dict[str, Proven | None] = field(default_factory=dict)
+    """What was found of names: statements say the same ones again and again."""
 
     def name(self, name: str) -> Proven | None:
         """What every definition of a name agrees on, or None."""
-        if name in self.open or self.survey.may_be_other(name):
+        if self.open:
+            return None if name in self.open else self._name(name)
+        if name not in self.known:
+            self.known[name] = self._name(name)
+        return self.known[name]
+
+    def _name(self, name: str) -> Proven | None:
+        if self.survey.may_be_other(name):
             return None
         found: list[Proven | None] = [Proven(normal(t)) for t in self.columns.get(name, ())]
         self.open.add(name)

@@ -260,10 +260,12 @@ def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, 
             if key == "query_location":
                 continue
             other = final.get(key)
-            if type(value) in (dict, list):
-                if not _same(value, other, places, drops, aliases):
-                    return False
-            elif value != other or type(value) is not type(other):
+            kind = type(value)
+            if kind is dict or kind is list:
+                if value or other or kind is not type(other):  # two empty ones are the same
+                    if not _same(value, other, places, drops, aliases):
+                        return False
+            elif value != other or kind is not type(other):
                 return False
         more = len(final) - ("query_location" in final) - len(mine) + ("query_location" in mine)
         named = "class" in mine and "alias" not in mine and final.get("alias") in aliases

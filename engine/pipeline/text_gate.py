@@ -46,6 +46,7 @@ _BLOCK_EDGE = re.compile(r"/\*|\*/")
 _UNICODE_ESCAPES = re.compile(r"[uU]&['\"]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _OPEN = {"(": ")", "[": "]", "{": "}"}
+_INTRICATE = frozenset({"escape", "dollar", "comment"})
 _PREFIX = frozenset({"not", "-", "+", "~", "@", "!"})
 
 
@@ -89,16 +90,17 @@ def scan(text: str) -> tuple[Token, ...]:
     depth: list[str] = []
     run = joins = cases = 0
     for token in _raw(text):
-        if token.kind in ("escape", "dollar", "comment"):
+        kind = token.kind
+        if kind in _INTRICATE:
             intricate = True
-            if token.kind == "comment":
+            if kind == "comment":
                 continue
-        if token.kind == "bracket":
+        if kind == "bracket":
             if token.text in _OPEN:
                 depth.append(_OPEN[token.text])
             elif not depth or depth.pop() != token.text:
                 raise _refuse("This bracket closes nothing.", token.start)
-        lowered = token.text.lower() if token.kind in ("word", "op") else ""
+        lowered = token.text.lower() if kind == "word" or kind == "op" else ""
         run = run + 1 if lowered in _PREFIX else 0
         joins += lowered == "join"
         cases += (lowered == "case") - (lowered == "end" and cases > 0)
