@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.pipeline import explain
@@ -23,7 +25,7 @@ from engine.pipeline.prover import Prover, columns_of
 from engine.pipeline.relation import SecuredTable, secure
 from engine.pipeline.result_checks import result_checks
 from engine.pipeline.second_parser import Parse, SecondParser, Tree
-from engine.pipeline.splice import Segments, Splice, source_of
+from engine.pipeline.splice import Segments, Source, Splice, source_of
 from engine.pipeline.survey import Survey, TableRef
 from engine.pipeline.surveyor import survey_statement, too_deep
 from engine.pipeline.text_gate import Token, scan
@@ -148,7 +150,8 @@ class Planner:
         """The governed pieces of one parsed statement, what it holds, and the tables as they are shown."""
         asking = work.asking
         source = source_of(text, tokens)
-        survey = survey_statement(tree)
+        with _in_characters(source):
+            survey = survey_statement(tree)
         if len(survey.tables) > TABLES_MAX:
             raise StatementRefused(f"A statement reads at most {TABLES_MAX} tables.")
         agree(plain_parameters(text, tokens), survey.places, source.characters)
@@ -156,10 +159,11 @@ class Planner:
         views = any(isinstance(f, View) for f in found)
         secured = [self._secure(f, work) if isinstance(f, Table) else None for f in found]
         shown = [s.shown for s in secured if s is not None]
-        check_calls(survey, frozenset(fold(c.name) for t in shown for c in t.columns))
+        with _in_characters(source):
+            check_calls(survey, frozenset(fold(c.name) for t in shown for c in t.columns))
+            check_predicates(survey, secured, views=views)
         if asking.principal.dialect != "duckdb" and not work.depth:
             check_translated(survey, shown, asking.principal.dialect)
-        check_predicates(survey, secured, views=views)
         inserts = group_inserts(source, survey, secured, asking.rulebook.policies, asking.principal)
         filtered = views or work.depth > 0 or any(s is not None and s.condition for s in secured)
         if filtered and survey.samples_by_vector:
@@ -262,6 +266,17 @@ def _check_no_rule(view: View, asking: Asking) -> None:
     for rule in asking.rulebook.policies:
         if not isinstance(rule, Condition) and rule.table.key == view.name.key and binds(rule, asking.principal):
             raise PermissionRefused("A rule names a view.", reason=f"rule {rule.name} names a view, not its tables")
+
+
+@contextmanager
+def _in_characters(source: Source) -> Iterator[None]:
+    """Count the position of a refusal in characters: a node's place is in bytes."""
+    try:
+        yield
+    except Refusal as error:
+        if error.position is not None:
+            error.position = source.character(error.position - 1) + 1
+        raise
 
 
 def _over_nothing(segments: Segments, work: _Work) -> str:

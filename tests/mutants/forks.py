@@ -67,9 +67,10 @@ def _reached(items: Sequence[pytest.Item], answer: Path) -> tuple[dict[str, floa
         return 0 if passed else 1
 
     child = _fork(work, 3600)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
-        raise pytest.UsageError("the tests do not pass unmutated")
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     found = json.loads(answer.read_text())
+    if ended != 0:
+        raise pytest.UsageError(f"not passed unmutated: {items[len(found[0])].nodeid}")
     return found[0], found[1]
 
 

@@ -95,3 +95,15 @@ def test_what_is_on_no_list_is_refused_where_it_stands(lab: Lab, sql: str, code:
     with pytest.raises(errors.Refusal) as found:
         lab.govern(sql, principal(), book())
     assert (found.value.code, found.value.position) == (code, position)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'é€😀', getenv('x')", "SELECT 'é', repeat('ü', 1000000), 'é'", "SELECT 'é' WHERE getenv('x') = 'é'", "SELECT 1 FROM sales.c WHERE 'é' = 'x' AND getenv('x') = 'y'",
+    ],
+)  # fmt: skip
+def test_a_refusal_points_at_a_character_not_at_a_byte(lab: Lab, sql: str) -> None:
+    with pytest.raises(errors.Refusal) as found:
+        lab.govern(sql, principal(), book())
+    assert found.value.position == max(sql.find("getenv"), sql.find("repeat")) + 1
