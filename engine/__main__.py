@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -118,6 +119,8 @@ async def _run(
         loop.add_signal_handler(number, end, number)
     try:
         address = await node.start()
+        gc.collect()
+        gc.freeze()  # what is here now stays: looking at it again and again would only make statements wait
         on_ready(address)
         await ending.wait()
         await node.stop()

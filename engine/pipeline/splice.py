@@ -262,9 +262,9 @@ def _same(mine: Any, final: Any, places: Mapping[int, int], drops: Mapping[int, 
             other = final.get(key)
             kind = type(value)
             if kind is dict or kind is list:
-                if value or other or kind is not type(other):  # two empty ones are the same
-                    if not _same(value, other, places, drops, aliases):
-                        return False
+                both_empty = not value and not other and kind is type(other)
+                if not both_empty and not _same(value, other, places, drops, aliases):
+                    return False
             elif value != other or kind is not type(other):
                 return False
         more = len(final) - ("query_location" in final) - len(mine) + ("query_location" in mine)
