@@ -187,18 +187,24 @@ def _calls(node: Any) -> list[Mapping[str, Any]]:
     return found
 
 
+def _is_name(source: Source, index: int) -> bool:
+    """Whether a key word at a token names a column, after a dot or AS."""
+    before = source.tokens[index - 1]
+    return before.kind == "dot" or before.text.lower() == "as"
+
+
 def _having(source: Source, at: int, size: int) -> dict[int, str]:
     """Where `count(*) >= size` goes: around an existing HAVING, or before what follows GROUP BY."""
     index = source.token_at(source.character(at)) or 0
     depth, end, start = 0, len(source.text), None
     test = f"count(*) >= {size}"
-    for token in source.tokens[index:]:
+    for place, token in enumerate(source.tokens[index:], index):
         if token.kind == "bracket":
             depth += 1 if token.text in "([{" else -1
             if depth < 0:
                 end = token.start
                 break
-        elif depth == 0 and token.kind == "word" and token.text.lower() in _AFTER_GROUP:
+        elif depth == 0 and token.kind == "word" and token.text.lower() in _AFTER_GROUP and not _is_name(source, place):
             if token.text.lower() == "having":
                 start = token.end
                 continue
