@@ -80,7 +80,7 @@ PROVEN = (
     "CASE WHEN i = 1 THEN 'a' ELSE s END = 'a'", "CASE i WHEN 1 THEN ok ELSE false END", "coalesce(s, z) = 'x'",
     "CASE WHEN ok THEN i ELSE NULL END = 1", "CASE WHEN ok THEN i END = 1", "i > 100 + 3",
     "CASE WHEN ok THEN (SELECT max(u.i) FROM x.t u) ELSE i END = '5'",
-    "left(s, -(2)) = 'a'", "NULL::INTEGER = i", "NULL::DATE < day", "TRY_CAST(s AS TIMESTAMP) = ts", "TRY_CAST(ok AS INTEGER) = 1",
+    "left(s, -(2)) = 'a'", "left(s, -(2::INTEGER)) = 'a'", "NULL::INTEGER = i", "NULL::DATE < day", "TRY_CAST(s AS TIMESTAMP) = ts", "TRY_CAST(ok AS INTEGER) = 1",
     "TRY_CAST(d AS BIGINT) = 1", "TRY_CAST(n AS TINYINT) = 1", "TRY_CAST(s AS BOOLEAN)", "ts > CURRENT_DATE - INTERVAL 3 MONTH", "f < w", "w > d", "d < n",
     "n = big", "big = n", "NOT (i = 1)", "NOT (s LIKE 'a%' AND ok)", "coalesce(s, z, 'x') = 'x'", "datepart('month', ts) = 1",
     "ok = (i = 1)", "(i = 1) = (s = 'x')",
@@ -208,11 +208,11 @@ HELD_PROVEN = (
     # what stands above the aggregate cannot sink below it; the types that meet must be certain all the same
     "sum(i) > 5", "count(*) > 1", "count(*) = '1'", "max(s) = 'x'", "avg(i) > 1.5", "sum(n) > 5", "max(day) > '2024-01-31'", "sum(d) * 2 > sum(f)", "sum(n) * avg(n) > 1",
     "max(n) * max(n) > 1", "sum(i) BETWEEN 1 AND 5", "max(i) IN (1, 2)", "max(s) IS NULL", "NOT (max(i) = 1)", "bool_and(ok)", "s = 'x' AND max(i) > 1", "lower(max(s)) = 'x'",
-    "coalesce(max(i), min(i)) = 1", "CASE WHEN max(i) > 1 THEN 1 ELSE 2 END = 1", "max(i) = (SELECT max(i) FROM x.t)", "max(i) + max(i) > 3",
+    "coalesce(max(i), min(i)) = 1", "CASE WHEN max(i) > 1 THEN 1 ELSE 2 END = 1", "max(i) = (SELECT max(i) FROM x.t)", "max(i) + max(i) > 3", "n < max(n) * max(n)", "d < sum(d) * 2", "i < max(n) * max(n)",
 )  # fmt: skip
 HELD_UNPROVEN = (
     # a part that stands beside the aggregate may sink
-    "s::INTEGER = 1", "s::INTEGER = 1 AND max(i) > 1", "max(i) > 1 AND s", "i + i > 3", "s = 1", "max(s)::INTEGER = 1",
+    "s::INTEGER = 1", "s::INTEGER = 1 AND max(i) > 1", "max(i) > 1 AND s", "i + i > 3", "s = 1", "max(s)::INTEGER = 1", "n < max(n) + max(n)", "d < max(i) + max(i)", "s < max(n) * max(n)", "s < sum(d) * 2", "n < max(w) * max(w)",
 )  # fmt: skip
 
 
