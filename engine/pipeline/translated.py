@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from engine.pipeline.prover import Prover, columns_of
 from engine.pipeline.survey import Node, Survey, children
 from governance.errors import StatementRefused
-from governance.sql_types import BOOLEAN, TEXT, decimal_shape, is_integer, is_text, normal
+from governance.sql_types import BOOLEAN, FLOATS, TEXT, decimal_shape, is_integer, is_text, normal
 from governance.tables import Table, fold
 
 _WRITTEN_ALIKE = {
@@ -54,12 +54,22 @@ def check_translated(survey: Survey, shown: Iterable[Table], dialect: str) -> No
             raise _refuse("a whole row is written otherwise")
     if not all(map(types.alike, texts)):
         raise _refuse("a text is made of what may be a number with a floating point")
+    means = [c for call in survey.calls if call.name == "avg" for c in call.node.get("children", ())]
+    if dialect == "snowflake" and not all(_is_floating(prover, each) for each in means):
+        raise _refuse("an average that may be a decimal number is rounded to six places there")
     if dialect == "snowflake" and not all(map(types.alike, wholes)):
         raise _refuse("a number with a floating point would be rounded otherwise")
 
 
 def _is_literal(node: Node) -> bool:
     return bool(node["class"] == "CONSTANT" and node["value"]["type"]["id"] == TEXT)
+
+
+def _is_floating(prover: Prover, node: Node) -> bool:
+    if node["class"] == "CAST":
+        return node["cast_type"].get("id") in FLOATS
+    proof = prover.expression(node)
+    return proof is not None and proof.type in FLOATS
 
 
 def _is_text(prover: Prover, node: Node) -> bool:

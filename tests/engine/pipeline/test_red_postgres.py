@@ -1,4 +1,4 @@
-"""What a PostgreSQL 15 answered otherwise than the translation did: now the same, or refused."""
+"""What a PostgreSQL 15 answered otherwise than the translation did (or Snowflake would): now the same, or refused."""
 
 from __future__ import annotations
 
@@ -66,3 +66,11 @@ def test_names_are_those_that_postgres_gives(lab: Lab, sql: str, names: list[str
     found = _ask(lab, sql)
     assert [name for name, _ in found.columns] == names, found.error
     assert found.rows[0] == first
+
+
+def test_snowflakes_averages_of_whole_numbers_are_refused(lab: Lab) -> None:
+    who = replace(principal(), dialect="snowflake")
+    for average in ("avg(i)", "avg(i * 1.5)", "avg(i) OVER (ORDER BY i)"):
+        assert "rounded" in lab.run(f"SELECT {average} FROM s.t", who, BOOK).error
+    assert lab.run("SELECT avg(i::DOUBLE) FROM s.t", who, BOOK).rows == [(2.0,)]
+    assert lab.run("SELECT COLUMN1 FROM VALUES (1), (2) ORDER BY 1", who, BOOK).rows == [(1,), (2,)]
