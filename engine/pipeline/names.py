@@ -48,8 +48,6 @@ def _reads(node: Node) -> Iterable[Node]:
         if isinstance(item, Mapping):
             if item.get("class") in ("COLUMN_REF", "STAR", "POSITIONAL_REFERENCE"):
                 yield item
-            if item.get("class") == "FUNCTION" and item.get("schema", "") not in ("", "main", "system", "pg_catalog"):
-                yield {"class": "COLUMN_REF", "column_names": [item["schema"]]}  # column.function()
             stack.extend(item.values())
         elif isinstance(item, list):
             stack.extend(item)

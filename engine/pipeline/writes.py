@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from engine.catalog.view import PrincipalCatalog
 from engine.pipeline.authorize import check_role, resolve
 from engine.pipeline.classify import check_calls
+from engine.pipeline.column_calls import SpelledOut
 from engine.pipeline.guard import EVERYTHING
 from engine.pipeline.relation import row_condition, secure
 from engine.pipeline.second_parser import SecondParser
@@ -137,7 +138,7 @@ class WriteGovernor:
         """`SELECT expression FROM target`, its sub-queries secured and the target left bare."""
         text = f"SELECT ({expression}) FROM {target}{tail}"
         tokens = scan(text)
-        parse = self._parser.parse(text)
+        parse = SpelledOut(self._parser).parse(text)
         if parse.tree is None:
             raise SyntaxRefused("The statement does not parse.")
         source = source_of(text, tokens)

@@ -55,7 +55,7 @@ def test_w4_11_only_visible_rows_change(sql: str, left: list[tuple[object, ...]]
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE s.t SET org = 2", "UPDATE s.t SET ssn = 'x'", "UPDATE s.t SET word = ssn", "DELETE FROM s.t WHERE ssn = 'a'",
+        "UPDATE s.t SET org = 2", "UPDATE s.t SET ssn = 'x'", "UPDATE s.t SET word = ssn", "UPDATE s.t SET word = ssn.upper()", "DELETE FROM s.t WHERE ssn.starts_with('a')", "DELETE FROM s.t WHERE ssn = 'a'",
         "DELETE FROM s.t RETURNING *", "UPDATE s.t SET word = 'x' FROM s.t y", "DELETE FROM s.t USING s.t y", "DELETE FROM s.nothing",
         "DELETE FROM s.t WHERE word = (SELECT getenv('HOME'))", "UPDATE s.t SET word = 'x' WHERE EXISTS (SELECT 1 FROM s.t b WHERE b.ssn = 'a')",
         "INSERT INTO s.t VALUES (1)", "TRUNCATE s.t", "DELETE FROM s.t WHERE true) --", "DELETE FROM s.t WHERE 1) OR (1 = 1",
