@@ -25,7 +25,7 @@ def names_behind(nodes: Iterable[Node], survey: Survey, columns: Mapping[str, Se
     tainted: set[str] = set()
     while pending:
         for read in _reads(pending.pop()):
-            if read["class"] != "COLUMN_REF" or survey.may_be_other(fold(read["column_names"][-1])):
+            if read["class"] != "COLUMN_REF" or survey.may_be_other(fold(read["column_names"][-1]), columns):
                 return None
             for name in map(fold, read["column_names"]):
                 if name in tainted:

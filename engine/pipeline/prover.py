@@ -64,7 +64,7 @@ class Prover:
         return self.known[name]
 
     def _name(self, name: str) -> Proven | None:
-        if self.survey.may_be_other(name):
+        if self.survey.may_be_other(name, self.columns):
             return None
         found: list[Proven | None] = [Proven(normal(t)) for t in self.columns.get(name, ())]
         self.open.add(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,7 @@ KEYWORDS = functions.DENIED_KEYWORDS | frozenset(
     {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 )
 """What means a value of the session where no column is called so."""
+_TWIN = re.compile(r"(.+)_\d+")
 _TEXT = re.compile(r"^(?![^\W\d][\w ]*$)|\bcollate\b|^null$")
 
 
@@ -105,6 +106,8 @@ class Survey:
     """Of each set operation the SELECT lists, which stand for one another by place."""
     definitions: dict[str, list[Node | None]] = field(default_factory=dict)
     """Folded alias -> expressions it may stand for; None is something that is not an expression."""
+    nested: bool = False
+    """Whether there are sub-queries, in which DuckDB tells columns of one name apart by a number."""
     named_by_text: bool = False
     """Whether a column of a sub-query is called by the text of its expression."""
     relation_names: set[str] = field(default_factory=set)
@@ -115,12 +118,20 @@ class Survey:
     shows: set[str] = field(default_factory=set)
     """show_type of nested DESCRIBE and SUMMARIZE."""
 
-    def may_be_other(self, name: str) -> bool:
+    def may_be_other(self, name: str, columns: Container[str]) -> bool:
         """Whether a folded name may mean something else than the columns and definitions of that name.
 
-        A table's whole row, a key word (a column of a sub-query is called by it then), an expression by its text.
+        A table's whole row, a key word (a column of a sub-query is called by it then), an expression by its text, or
+        the second column of one name in a sub-query, which DuckDB calls `name_1`.
         """
-        return name in self.relation_names or name in KEYWORDS or (self.named_by_text and bool(_TEXT.search(name)))
+        if name in self.relation_names or name in KEYWORDS or (self.named_by_text and _TEXT.search(name)):
+            return True
+        twin = _TWIN.fullmatch(name) if self.nested else None
+        while twin is not None:
+            if twin[1] in columns or twin[1] in self.definitions:
+                return True
+            twin = _TWIN.fullmatch(twin[1])
+        return False
 
     def define(self, name: str, expression: Node | None) -> None:
         """Remember what an alias may stand for."""

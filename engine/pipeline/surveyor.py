@@ -141,6 +141,7 @@ class Surveyor:
 
     def _below(self, node: Node, scope: Scope) -> None:
         self._nesting += 1
+        self.survey.nested = True
         self.query(node, scope)
         self._nesting -= 1
 

@@ -19,6 +19,7 @@ X = "'00000000-0000-0000-0000-000000000003'"
 U = f"{X}::UUID"
 NAMES = (
     "name",
+    "name_1",
     "col0",
     "col1",
     "range",
@@ -40,6 +41,8 @@ ATTACKS = (
     f"(SELECT unnest([{{'name': {U}}}], recursive := true) AS zz) q WHERE t.name = q.name AND q.name = {X}",
     f"(PIVOT (SELECT id, num FROM s.t) ON num IN ('3' AS name) USING max({U})) q WHERE t.name = q.name AND q.name = {X}",
     f"(PIVOT (SELECT id, num FROM s.t) ON num IN ('name') USING max({U})) q WHERE t.name = q.name AND q.name = {X}",
+    f"(SELECT 1 AS name, {U} AS name) q WHERE t.name_1 = q.name_1 AND q.name_1 = {X}",
+    f"(FROM (SELECT 1 AS name) a, (SELECT {U} AS name) b) q WHERE t.name_1 = q.name_1 AND q.name_1 = {X}",
     f"(SELECT col0 FROM (VALUES ({U}))) q WHERE t.col0 = q.col0 AND q.col0 = {X}",
 )
 
