@@ -143,6 +143,19 @@ COPIES = [
     ("SELECT 1 FROM s.t WHERE t::VARCHAR = 'x' AND EXISTS (SELECT 1 FROM s.w WHERE w.e = 1 AND t.id = 2)", ["id org a b d ok ts st||B|", 'id org a e f||B|(hd."e" = CAST(1 AS INTEGER))']),
     ("SELECT 1 FROM s.t WHERE t::VARCHAR = 'x' AND id = 1 AND id = 2 AND id = 3 AND id = 4 AND id = 5 AND id = 6 AND id = 7 AND id = 8 AND id = 9 AND id = 10 AND id = 11 AND id = 12 AND id = 13 AND id = 14 AND id = 15 AND id = 16 AND id = 17", ['id org a b d ok ts st||B|(hd."id" = CAST(1 AS INTEGER)) AND (hd."id" = CAST(2 AS INTEGER)) AND (hd."id" = CAST(3 AS INTEGER)) AND (hd."id" = CAST(4 AS INTEGER)) AND (hd."id" = CAST(5 AS INTEGER)) AND (hd."id" = CAST(6 AS INTEGER)) AND (hd."id" = CAST(7 AS INTEGER)) AND (hd."id" = CAST(8 AS INTEGER)) AND (hd."id" = CAST(9 AS INTEGER)) AND (hd."id" = CAST(10 AS INTEGER)) AND (hd."id" = CAST(11 AS INTEGER)) AND (hd."id" = CAST(12 AS INTEGER)) AND (hd."id" = CAST(13 AS INTEGER)) AND (hd."id" = CAST(14 AS INTEGER)) AND (hd."id" = CAST(15 AS INTEGER)) AND (hd."id" = CAST(16 AS INTEGER))']),
 ]  # fmt: skip
+MORE = [
+    ("SELECT id FROM s.t WHERE t::VARCHAR = 'x' AND id = 5 USING SAMPLE reservoir(1 ROWS)", ["id org a b d ok ts st||B|"]),
+    ("SELECT id FROM s.t USING SAMPLE reservoir(1 ROWS)", ["|||"]),
+    ("SELECT 1 FROM s.t TABLESAMPLE reservoir(1 ROWS) WHERE t::VARCHAR = 'x' AND id = 5", ["id org a b d ok ts st||B|"]),
+    ("SELECT (SELECT 1 FROM s.w), 1 FROM s.t WHERE t::VARCHAR = 'x' AND id = 5", ["id org a e f||B|", 'id org a b d ok ts st||B|(hd."id" = CAST(5 AS INTEGER))']),
+    ("SELECT a, max(id) OVER (PARTITION BY hamming(a, 'x')) FROM s.w", ["|a||"]),
+    ("SELECT list(id ORDER BY hamming(a, 'x')) FROM s.w", ["|a||"]),
+    ("SELECT CASE WHEN hamming(a, 'x') > 1 THEN 1 END FROM s.w", ["|a||"]),
+    ("SELECT CASE WHEN id = 1 THEN 2 ELSE hamming(a, 'x') END FROM s.w", ["|a||"]),
+    ("SELECT * REPLACE (hamming(a, 'x') AS e) FROM s.w", ["|a||"]),
+    ("SELECT 1 FROM s.t x JOIN (SELECT unnest(st) FROM s.t) y ON x.id = y.id", ["id org a b d ok ts st|id org a b d ok ts st|B|", "id org a b d ok ts st|id org a b d ok ts st|B|"]),
+    ("SELECT count(*) FROM s.w WHERE CASE WHEN e = 1 THEN id::TINYINT ELSE 2 END = 1", ["id e||B|"]),
+]  # fmt: skip
 """Each relation as `guarded|sealed|barrier|copied`."""
 
 
@@ -151,7 +164,7 @@ def lab() -> Lab:
     return Lab(SETUP)
 
 
-@pytest.mark.parametrize(("sql", "expected"), [*GUARDS, *SEALS, *COPIES])
+@pytest.mark.parametrize(("sql", "expected"), [*GUARDS, *SEALS, *COPIES, *MORE])
 def test_each_relation_is_guarded_sealed_and_pruned_exactly_where_it_must_be(
     lab: Lab, sql: str, expected: list[str]
 ) -> None:
