@@ -50,14 +50,9 @@ def _check_call(call: Call) -> None:
 
 
 def _constant(node: Node) -> int | None:
-    """The value of a whole-number constant, sign and casts between numbers included; else None."""
-    if node.get("class") == "CONSTANT":
-        value = node["value"].get("value")
-        return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
-    if node.get("class") == "FUNCTION" and node.get("function_name") == "-" and len(node.get("children", ())) == 1:
-        inner = _constant(node["children"][0])
-        return None if inner is None else -inner
-    return None
+    """The value of a whole-number constant; else None. DuckDB's parser has put its sign into it."""
+    value = node["value"].get("value") if node.get("class") == "CONSTANT" else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _check_counts(call: Call, name: str) -> None:
