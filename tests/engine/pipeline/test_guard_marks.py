@@ -156,6 +156,14 @@ MORE = [
     ("SELECT 1 FROM s.t x JOIN (SELECT unnest(st) FROM s.t) y ON x.id = y.id", ["id org a b d ok ts st|id org a b d ok ts st|B|", "id org a b d ok ts st|id org a b d ok ts st|B|"]),
     ("SELECT count(*) FROM s.w WHERE CASE WHEN e = 1 THEN id::TINYINT ELSE 2 END = 1", ["id e||B|"]),
 ]  # fmt: skip
+STARS = [
+    ("SELECT id FROM s.w WHERE COLUMNS(*) IS NULL", ["id org a e f||B|"]),
+    ("SELECT id FROM s.w WHERE COLUMNS(w.*)::TINYINT = 1", ["id org a e f||B|"]),
+    ("SELECT hamming(*COLUMNS(*)) FROM s.w", ["|id org a e f||"]),
+    ("SELECT concat(*) FROM s.w WHERE id::TINYINT = 1", ["id||B|"]),
+    ("SELECT hamming(*COLUMNS(* EXCLUDE (id))) FROM s.w", ["|id org a e f||"]),
+    ("SELECT id FROM s.w WHERE w IS NULL AND id::TINYINT = 1", ["id org a e f||B|"]),
+]  # fmt: skip
 """Each relation as `guarded|sealed|barrier|copied`."""
 
 
@@ -164,7 +172,7 @@ def lab() -> Lab:
     return Lab(SETUP)
 
 
-@pytest.mark.parametrize(("sql", "expected"), [*GUARDS, *SEALS, *COPIES, *MORE])
+@pytest.mark.parametrize(("sql", "expected"), [*GUARDS, *SEALS, *COPIES, *MORE, *STARS])
 def test_each_relation_is_guarded_sealed_and_pruned_exactly_where_it_must_be(
     lab: Lab, sql: str, expected: list[str]
 ) -> None:
