@@ -158,14 +158,17 @@ def _zones() -> dict[str, str]:
     return {name.lower(): name for name in available_timezones()}
 
 
+_PATH = frozenset({"$user", "main", "public", "pg_catalog"})
+"""Schemas that a search path may name: one is where names resolve, the others are those of a fresh PostgreSQL."""
+_PATH_CHARS_MAX = 200
+
+
 def _search_path(text: str) -> str:
-    """The default and the empty value only: names resolve in one place, and a path would move it."""
+    """The default, by any of its names, and the empty value: names resolve in one place, and a path would move it."""
     plain = re.sub(r"\s", "", text).lower()
-    if plain in ('"$user",public', "$user,public"):
-        return '"$user", public'
     if plain in ("", '""', "''"):
         return '""'
-    if plain in ("main", "public", "pg_catalog", "main,pg_catalog", "public,pg_catalog", "pg_catalog,public"):
+    if len(plain) <= _PATH_CHARS_MAX and {name.strip("\"'") for name in plain.split(",")} <= _PATH:
         return '"$user", public'
     raise ValueError
 

@@ -39,7 +39,7 @@ def test_refused(name: str, value: str, sqlstate: str) -> None:
     assert caught.value.sqlstate == sqlstate
 
 
-@pytest.mark.parametrize("value", ['"$user", public', "", '""', "main"])
+@pytest.mark.parametrize("value", ['"$user", public', "", '""', "main", "main, public", 'pg_catalog,"$user", main'])
 def test_search_path_is_the_default_or_empty(value: str) -> None:
     SessionSettings().set("search_path", value)
 
