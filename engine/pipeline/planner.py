@@ -130,7 +130,7 @@ class Planner:
             raise too_deep()
         if parse.failed:
             at = parse.failed_at
-            position = source_of(text, tokens).character(min(at, len(text.encode()))) + 1 if at is not None else None
+            position = min(at, len(text)) + 1 if at is not None else None
             raise SyntaxRefused("The statement does not parse.", position=position)
         if needs_values(parse) and lead in _LEADS:
             raise values_wanted(text, tokens, parse)

@@ -26,7 +26,7 @@ class Parse:
     failed: bool = False
     """Whether DuckDB's parser refuses the text."""
     failed_at: int | None = None
-    """0-based byte offset of the refusal, when known."""
+    """0-based character offset of the refusal, when known (the places of nodes are counted in bytes)."""
     deep: bool = False
     """Whether it is refused for its depth alone."""
 

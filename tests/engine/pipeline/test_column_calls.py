@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -30,7 +31,11 @@ def lab() -> Lab:
     ],
 )  # fmt: skip
 def test_on_predicate_deny_holds_for_calls_on_the_column(lab: Lab, sql: str) -> None:
-    assert refused(lab, sql, principal(), mask(MaskFunction.FULL, deny_predicate=True)).code == "masked_predicate"
+    found = refused(lab, sql, principal(), mask(MaskFunction.FULL, deny_predicate=True))
+    assert found.code == "masked_predicate"
+    named = re.search(r"(c\.)?ssn", sql)
+    assert named is not None
+    assert found.position == named.start() + 1
 
 
 @pytest.mark.parametrize(

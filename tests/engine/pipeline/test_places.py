@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from engine.pipeline.planner import VIEW_DEPTH_MAX
 from governance import errors
-from governance.policies import Condition, Effect, MaskFunction
+from governance.policies import Condition, Effect, MaskFunction, View
 from governance.tables import TableName
-from tests.engine.pipeline.sales import OWN, SETUP, C, book, mask, refused
+from tests.engine.pipeline.sales import OWN, SETUP, C, book, mask, refused, rows
 from tests.support.governed_lab import Lab, principal
 
 PLACES = [
@@ -124,3 +125,48 @@ def test_w5_1_what_was_granted_is_told_with_its_tables(lab: Lab) -> None:
     ):
         told = lab.govern(sql, principal(), book(mask(MaskFunction.FULL)))
         assert (told.kind, told.masked_values) == (kind, ())
+
+
+# ---------------------------------------------------------------- views beside one another, places of refusals
+
+
+def test_views_stand_beside_one_another_and_in_one_another_up_to_a_depth(lab: Lab) -> None:
+    def chain(length: int) -> list[View]:
+        below = ["SELECT x FROM shared.r", *(f"SELECT x FROM sales.v{i}" for i in range(length - 1))]
+        return [View(f"v{i}", TableName("sales", f"v{i}"), sql) for i, sql in enumerate(below)]
+
+    beside = "SELECT count(*) FROM " + ", ".join(f"sales.v0 a{i}" for i in range(12))
+    assert rows(lab, beside, principal(), views=chain(1)) == [(1,)]
+    assert rows(lab, f"SELECT x FROM sales.v{VIEW_DEPTH_MAX - 1}", principal(), views=chain(VIEW_DEPTH_MAX)) == [(1,)]
+    deep = refused(lab, f"SELECT x FROM sales.v{VIEW_DEPTH_MAX}", principal(), views=chain(VIEW_DEPTH_MAX + 1))
+    assert deep.code == "permission_denied"
+
+
+@pytest.mark.parametrize(
+    ("sql", "readable"),
+    [
+        ("SELECT x FROM shared.r", True), ("(SELECT x FROM shared.r)", True), ("FROM shared.r", True), ("WITH a AS (SELECT x FROM shared.r) FROM a", True), ("VALUES (1)", True), ("SELECT x FROM shared.r;;", True),
+        ("SUMMARIZE shared.r", False), ("DESCRIBE shared.r", False), ("TABLE shared.r", False), ("SELECT $1 AS x", False), ("SELECT ? AS x", False), ("SELECT 1 AS x; SELECT 2 AS x", False), ("", False), ("SELECT c.id FROM shared.r", False),
+        ("INSERT INTO sales.c VALUES (1)", False), ("EXPLAIN SELECT 1", False), ("SELECT x FROM globex.secret", False), ("SELECT getenv('HOME') AS x", False), ("PIVOT shared.r ON x USING count(*)", False),
+    ],
+)  # fmt: skip
+def test_a_view_is_one_select_that_binds_by_itself(lab: Lab, sql: str, readable: bool) -> None:
+    views = [View("v", TableName("sales", "v"), sql)]
+    if readable:
+        assert rows(lab, "SELECT count(*) FROM sales.c c, sales.v WHERE c.id = 1", principal(), views=views) == [(1,)]
+    else:
+        found = refused(lab, "SELECT count(*) FROM sales.c c, sales.v WHERE c.id = 1", principal(), views=views)
+        assert found.code == "permission_denied"
+        assert "globex" not in found.message + found.advice
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "position"),
+    [
+        ("SELECT 1; SELECT 2", "statement_not_supported", 9), (" SELECT 'é';; SELECT 2", "statement_not_supported", 12), ("SELECT 1 FORM x y", "syntax_error", 15), ("SELECT '😀é' FORM x y", "syntax_error", 18),
+        ("SELECT 'é', x FROM nowhere.t", "table_unknown", 20), ("SELECT 1 FROM shared.r, sales.nothing", "table_unknown", 25),
+    ],
+)  # fmt: skip
+def test_a_refusal_tells_where(lab: Lab, sql: str, code: str, position: int) -> None:
+    found = refused(lab, sql, principal())
+    assert (found.code, found.position) == (code, position)
