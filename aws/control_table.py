@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws.control_failures import busy, name_taken, refuse_fork, spoken, undecided
 from aws.control_items import (
     ITEM_BYTES_MAX,
     STATE_KEY,
@@ -58,12 +59,6 @@ STAGE_CHUNK_BYTES = ITEM_BYTES_MAX
 STAGE_KEPT_S = 7 * 86_400
 RECENT_MAX = 32
 """Commits whose tokens the state remembers, so that a writer who lost the answer can tell that he committed."""
-_BUSY = frozenset(
-    {
-        "TransactionInProgressException", "ProvisionedThroughputExceededException", "ThrottlingException",
-        "RequestLimitExceeded", "InternalServerError", "ServiceUnavailable", "LimitExceededException",
-    }
-)  # fmt: skip
 
 
 class _Beaten(Exception):
@@ -98,7 +93,7 @@ class DynamoControlStore:
     @contextmanager
     def read(self) -> Iterator[ControlReader]:
         """Strongly consistent reads; several of them may see several states, see the port."""
-        with _spoken():
+        with spoken():
             yield ItemReader(self._client, self._table, self._settled)
 
     def change(self, attribution: Attribution, decide: Callable[[ControlReader], Change[T]]) -> T:
@@ -110,7 +105,7 @@ class DynamoControlStore:
         """
         # Threads of one process take turns: against each other they would only fail and try again.
         if not self._writing.acquire(timeout=self._wait_s):
-            raise _busy()
+            raise busy()
         try:
             return self._insist(lambda: self._attempt(attribution, decide))
         finally:
@@ -187,12 +182,12 @@ class DynamoControlStore:
                 if not mark[-1]:
                     continue
                 if mark in taken:
-                    raise _name_taken()
+                    raise name_taken()
                 taken.add(mark)
                 arguments = mark[2:]
                 other = found(type(record), *arguments)
                 if other is not None and (other.kind, other.environment, other.id) not in off:
-                    raise _name_taken()
+                    raise name_taken()
 
     def _commit(self, plan: _Plan, heads: dict[str, tuple[int, str]], versions: dict[str, int]) -> None:
         writes = list(plan.writes.values())
@@ -232,8 +227,8 @@ class DynamoControlStore:
             )
         except (ClientError, BotoCoreError) as error:
             # An answer may be lost after the commit, and a repetition then fails its condition: ask the state.
-            _refuse_fork(error)
-            if not _undecided(error):
+            refuse_fork(error)
+            if not undecided(error):
                 raise
             if token not in read_state(self._client, self._table).recent:
                 raise _Beaten from None
@@ -248,7 +243,7 @@ class DynamoControlStore:
                 return state
             if not self._carried_out(*state.pending):
                 pause()
-        raise _busy()
+        raise busy()
 
     def _carried_out(self, token: str, chunks: int) -> bool:
         """Do what a staged change says, whoever staged it; False when another, who does the same, was in the way."""
@@ -276,8 +271,8 @@ class DynamoControlStore:
                 ExpressionAttributeValues={":token": {"S": token}},
             )
         except ClientError as error:
-            _refuse_fork(error)
-            if not _undecided(error):
+            refuse_fork(error)
+            if not undecided(error):
                 raise
             return False
         for number in range(chunks):
@@ -312,7 +307,7 @@ class DynamoControlStore:
                     ClientRequestToken=secrets.token_hex(16),
                 )
             except ClientError as error:
-                if not _undecided(error):
+                if not undecided(error):
                     raise
                 raise _Beaten from None
 
@@ -323,7 +318,7 @@ class DynamoControlStore:
     def _sweep(self, observation: Observation) -> None:
         """Take away the parts of bodies replaced long ago; the last two stay for those who are reading them."""
         start = part_key(observation.kind, observation.environment, observation.id)
-        with _spoken():
+        with spoken():
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression=f"{PARTITION_KEY} = :partition AND begins_with({SORT_KEY}, :start)",
@@ -347,11 +342,11 @@ class DynamoControlStore:
         """
         for pause in _pauses(self._wait_s):
             try:
-                with _spoken():
+                with spoken():
                     return attempt()
             except _Beaten:
                 pause()
-        raise _busy()
+        raise busy()
 
 
 def _pauses(wait_s: float) -> Iterator[Callable[[], None]]:
@@ -377,49 +372,3 @@ def _environments(reader: ControlReader, change: Change[Any]) -> set[str]:
 
 def _generation_of(key: Item) -> str:
     return str(key[SORT_KEY]["S"]).rsplit("/", 2)[1]
-
-
-def _refuse_fork(error: Exception) -> None:
-    """Raise StoreUnavailable when not the state (which comes first) but an event of the chain was in the way."""
-    if not isinstance(error, ClientError):
-        return
-    codes = [reason.get("Code", "None") for reason in error.response.get("CancellationReasons", ())]
-    if codes[:1] == ["None"] and "ConditionalCheckFailed" in codes:
-        raise StoreUnavailable(
-            "The chain of the control table and its state do not agree.",
-            advice="The table was changed by other means; compare it with the signed checkpoints.",
-            reason="an event of the chain is there already",
-        ) from None
-
-
-def _undecided(error: Exception) -> bool:
-    """Whether trying again may help: a condition failed, writers met, the table was busy, an answer was lost."""
-    if not isinstance(error, ClientError):
-        return True
-    code = error.response.get("Error", {}).get("Code", "")
-    if code == "TransactionCanceledException":
-        reasons = {reason.get("Code", "None") for reason in error.response.get("CancellationReasons", ())}
-        return not reasons & {"ValidationError", "ItemCollectionSizeLimitExceeded"}
-    return code in _BUSY or code == "ConditionalCheckFailedException"
-
-
-@contextmanager
-def _spoken() -> Iterator[None]:
-    """AWS's failures in our words: its own can hold keys and values."""
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
-        raise StoreUnavailable(
-            "The control plane's store cannot be used just now.",
-            advice="Try again; if it stays so, look at the control table and the function's rights.",
-            reason=f"{code or type(error).__name__} in the store",
-        ) from None
-
-
-def _busy() -> StoreUnavailable:
-    return StoreUnavailable("The control plane is busy.", advice="Try again.")
-
-
-def _name_taken() -> Conflict:
-    return Conflict("Another object has this name or id already.", advice="Choose another, or change that one.")
