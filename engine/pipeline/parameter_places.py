@@ -25,7 +25,10 @@ _TEXT_CALLS = frozenset(
     | {"replace", "string_split", "instr", "like_escape", "ilike_escape", "regexp_replace", "regexp_extract"}
     | {"->", "->>", "concat_ws", "strptime", "reverse", "position", "json_extract", "json_extract_string"}
 )
-_SAME_TYPE_CALLS = frozenset({"+", "-", "*", "/", "%", "//", "mod", "greatest", "least", "nullif", "list_value"})
+_SAME_TYPE_CALLS = frozenset(
+    {"+", "-", "*", "/", "%", "//", "mod", "greatest", "least", "nullif", "list_value", "&&", "@>", "<@"}
+    | {"list_has_any", "list_has_all", "array_has_any", "array_has_all"}
+)
 _SAME_TYPE_OPERATORS = frozenset({"COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_COALESCE"})
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "substring": (_TEXT, "BIGINT", "BIGINT"), "substr": (_TEXT, "BIGINT", "BIGINT"), "left": (_TEXT, "BIGINT"),
