@@ -219,6 +219,25 @@ def test_a_table_called_like_our_schema_and_one_in_no_schema_are_ordinary(lab: L
     )
 
 
+def test_a_name_without_a_schema_is_looked_for_in_main(lab: Lab) -> None:
+    odd = 'Odd "Name'
+    narrow = PrincipalCatalog(lab.lake, rulebook([], SCHEMAS), principal(allowed_tables=("sales.*",)))
+    foreign = PrincipalCatalog(lab.lake, rulebook([], [("main", "2")]), principal())
+    assert (narrow.resolve(None, odd), narrow.hidden_reason(None, odd), narrow.foreign(None, odd)) == (
+        None,
+        "allowed_tables",
+        None,
+    )
+    assert (foreign.hidden_reason(None, odd), foreign.foreign(None, odd)) == ("cross_organization", "2")
+    assert (foreign.hidden_reason(None, "c"), foreign.hidden_reason("main", odd)) == ("missing", "cross_organization")
+
+
+def test_h14_who_is_told_of_a_foreign_table_is_told_where_it_is_named(lab: Lab) -> None:
+    owner = principal(Role.OWNER, scopes=frozenset(Scope), operator=True)
+    found = refused(lab, "SELECT 'é' FROM globex.secret", owner)
+    assert (found.code, found.position) == (errors.CrossOrganization.code, 17)
+
+
 AUDIT = {("hatidata_audit", "queries"): Table(TableName("hatidata_audit", "queries"), (Column("x", "INTEGER"),))}
 READERS = BUNDLES["read_only"] | {Scope.AUDIT_READ}
 
