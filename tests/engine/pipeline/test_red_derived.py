@@ -12,15 +12,10 @@ from random import Random
 import duckdb
 import pytest
 
-from governance.policies import RowFilter
 from governance.sql_literals import identifier
-from governance.tables import TableName
-from tests.support.governed_lab import BASE, Lab, principal, rulebook
+from tests.engine.pipeline.test_red_names import BOOK, U, X, twins_of
+from tests.support.governed_lab import BASE, Lab, principal
 
-T = TableName("s", "t")
-BOOK = rulebook([RowFilter("f", "own", T, "org_id = {org_id} OR grp = 'v'")], [("s", "1")])
-X = "'00000000-0000-0000-0000-000000000003'"
-U = f"{X}::UUID"
 NAMES = ("name", "name_1", "col0", "col1", "value", "u", "count", "range", "2019", "null")
 
 
@@ -55,16 +50,7 @@ def _relation(random: Random, depth: int) -> str:
 
 @pytest.fixture(scope="module")
 def twins() -> tuple[Lab, Lab]:
-    def lab(hidden: int) -> Lab:
-        seen = ", ".join(f"'00000000-0000-0000-0000-00000000000' || (i % 5) AS {identifier(name)}" for name in NAMES)
-        rows = f"SELECT i * 10 AS id, 1 AS org_id, 'v' AS grp, {seen} FROM range(300) r(i)"
-        more = f"SELECT i * 10 + 1, 2, 'h', {', '.join(['chr(72)'] * len(NAMES))} FROM range({hidden}) r(i)"
-        other = "CREATE TABLE s.u AS SELECT i AS k, 'x' AS name FROM range(3) r(i)"
-        return Lab(
-            ["CREATE SCHEMA s", f"CREATE TABLE s.t AS SELECT * FROM ({rows} UNION ALL {more}) ORDER BY id", other]
-        )
-
-    return lab(300), lab(0)
+    return twins_of(NAMES, 300, "CREATE TABLE s.u AS SELECT i AS k, 'x' AS name FROM range(3) r(i)")
 
 
 def _columns(lab: Lab, relation: str) -> list[str]:

@@ -7,9 +7,12 @@ cast of the table's own column below the row filter: `t.name = q.name AND q.name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from governance.policies import Mask, MaskFunction, RowFilter
+from governance.sql_literals import identifier
 from governance.tables import TableName
 from tests.support.governed_lab import Lab, principal, rulebook
 
@@ -47,18 +50,23 @@ ATTACKS = (
 )
 
 
-@pytest.fixture(scope="module")
-def twins() -> tuple[Lab, Lab]:
+def twins_of(names: Sequence[str], rows: int, other: str) -> tuple[Lab, Lab]:
+    """A table whose columns of these names hold UUIDs as texts, and no such in hidden rows; and one without hidden rows."""
+
     def lab(hidden: int) -> Lab:
-        seen = ", ".join(f"'00000000-0000-0000-0000-00000000000' || (i % 5) AS \"{name}\"" for name in NAMES)
-        rows = f"SELECT i * 10 AS id, 1 AS org_id, 'v' AS grp, i % 7 AS num, {seen} FROM range(3000) r(i)"
-        more = f"SELECT i * 10 + 1, 2, 'h', 9, {', '.join(['chr(72)'] * len(NAMES))} FROM range({hidden}) r(i)"
-        other = "CREATE TABLE s.o AS SELECT i AS k FROM range(50) r(i)"
+        seen = ", ".join(f"'00000000-0000-0000-0000-00000000000' || (i % 5) AS {identifier(name)}" for name in names)
+        shown = f"SELECT i * 10 AS id, 1 AS org_id, 'v' AS grp, i % 7 AS num, {seen} FROM range({rows}) r(i)"
+        more = f"SELECT i * 10 + 1, 2, 'h', 9, {', '.join(['chr(72)'] * len(names))} FROM range({hidden}) r(i)"
         return Lab(
-            ["CREATE SCHEMA s", f"CREATE TABLE s.t AS SELECT * FROM ({rows} UNION ALL {more}) ORDER BY id", other]
+            ["CREATE SCHEMA s", f"CREATE TABLE s.t AS SELECT * FROM ({shown} UNION ALL {more}) ORDER BY id", other]
         )
 
-    return lab(3000), lab(0)
+    return lab(rows), lab(0)
+
+
+@pytest.fixture(scope="module")
+def twins() -> tuple[Lab, Lab]:
+    return twins_of(NAMES, 3000, "CREATE TABLE s.o AS SELECT i AS k FROM range(50) r(i)")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
