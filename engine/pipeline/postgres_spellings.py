@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from engine.pipeline.text_gate import Token, scan
 
-_HINT = re.compile(r"""jsonb|bytea|_timestamp\s*\(|'\{|[\w"]\s*\.\s*(?:\w+|"[^"]*")\s*\.\s*\*""", re.IGNORECASE)
+_HINT = re.compile(
+    r"""jsonb|bytea|_timestamp\s*\(|to_date\s*\(|'\{|[\w"]\s*\.\s*(?:\w+|"[^"]*")\s*\.\s*\*""", re.IGNORECASE
+)
 _ELEMENT = r"""\ *(?:[A-Za-z0-9_.:+\-/@][A-Za-z0-9_.:+\-/@\ ]*|"[^"'\\{}\[\]]*")\ *"""
 _ARRAY = re.compile(rf"'\{{(?:\ *|{_ELEMENT}(?:,{_ELEMENT})*)\}}'")
 """A literal of one dimension whose elements both databases read alike."""
@@ -22,6 +24,12 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BYTES = re.compile(r"'\\x((?:[0-9A-Fa-f]{2})*)'")
 _CLOCKS = frozenset({"statement_timestamp", "clock_timestamp", "transaction_timestamp"})
 _TYPE_TOKENS_MAX = 8
+_MOMENTS = {
+    "'YYYY-MM-DD'": re.compile(r"'\d{4}-\d\d-\d\d'"),
+    "'YYYY-MM-DD HH24:MI:SS'": re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'"),
+    "'YYYY-MM-DD HH24:MI:SS.US'": re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}'"),
+}
+"""Patterns of `to_timestamp` and `to_date`, and the constants that both databases read alike."""
 _QUANTIFIERS = frozenset({"any", "some", "all"})
 _MEMBERSHIPS = {
     ("=", "any"): "IN", ("=", "some"): "IN", ("<>", "all"): "NOT IN", ("!=", "all"): "NOT IN",
@@ -45,7 +53,7 @@ def respelled(text: str) -> str:
     for index, token in enumerate(tokens):
         if token.start < at:
             continue
-        test = _membership(tokens, index)
+        test = _membership(tokens, index) or _moment(tokens, index)
         if test is not None:
             shown, last = test
             pieces += [text[at : token.start], shown.ljust(tokens[last].end - token.start)]
@@ -128,6 +136,24 @@ def _membership(tokens: Sequence[Token], index: int) -> tuple[str, int] | None:
     if elements is None or elements == "[]":
         return None
     return f"{_MEMBERSHIPS[shape]} ({elements[1:-1]})", last
+
+
+def _moment(tokens: Sequence[Token], index: int) -> tuple[str, int] | None:
+    """`to_timestamp` and `to_date` of a constant written as their pattern says, for patterns that are ISO's order.
+
+    The text, and the index of the last token it stands for.
+    """
+    call = tokens[index : index + 6]
+    name = call[0].text.lower()
+    if name not in ("to_timestamp", "to_date") or [t.text for t in call[1::2]] != ["(", ",", ")"]:
+        return None
+    if call[2].kind != "string" or (index and tokens[index - 1].text == "."):
+        return None
+    shape = _MOMENTS.get(call[4].text.upper())
+    if shape is None or not shape.fullmatch(call[2].text):
+        return None
+    day = f"{call[2].text[:11]}'"
+    return (f"DATE {day}" if name == "to_date" else f"TIMESTAMPTZ {call[2].text}"), index + 5
 
 
 def _list(literal: str) -> str | None:

@@ -31,13 +31,18 @@ RESPELLED = {
     "SELECT '{a''b}'::text[]": "SELECT ['a''b']::text[]",
     r"""SELECT '{a\,b,"q\"x"}'::text[]""": """SELECT ['a,b','q"x']  ::text[]""",
     "SELECT '{a[b}'::text[]": "SELECT ['a[b']::text[]",
+    "SELECT 1 WHERE t >= TO_TIMESTAMP('2020-01-02 03:04:05.000000', 'YYYY-MM-DD HH24:MI:SS.US')": (
+        "SELECT 1 WHERE t >= TIMESTAMPTZ '2020-01-02 03:04:05.000000'" + " " * 30
+    ),
+    "SELECT to_date('2020-01-02', 'YYYY-MM-DD')": "SELECT DATE '2020-01-02'" + " " * 18,
     "SELECT sales . kinds . *": "SELECT         kinds . *",
 }
 LEFT_ALONE = [
     "SELECT '{1,2}'", r"SELECT '\xzz'::bytea", r"SELECT '\x00'::blob", "SELECT f('{1}')",
     "SELECT '{1,2}'::text", "SELECT '{{1},{2}}'::int[][]",
     "SELECT '{,}'::text[]", "SELECT {'a': 1}", "SELECT t & & '{a}'", "SELECT 1 WHERE t = '{a}'",
-    "SELECT x AS jsonb",
+    "SELECT x AS jsonb", "SELECT to_timestamp(1)", "SELECT to_date('2020-1-2', 'YYYY-MM-DD')",
+    "SELECT to_date('02.01.2020', 'DD.MM.YYYY')", "SELECT x.to_date('2020-01-02', 'YYYY-MM-DD')",
     "SELECT jsonb FROM t", "SELECT count(x) AS jsonb", "SELECT f(x AS jsonb)", "SELECT statement_timestamp",
     "SELECT x.statement_timestamp()", "SELECT statement_timestamp(1)", "SELECT t.*", "SELECT a.b.c", "SELECT a.b.c.*",
     "SELECT a.b * c", "SELECT 'x.y.*', '{1}' || 'jsonb'", "SELECT '{1,2}'::int[2]", "-- '{1}'::int[]\nSELECT 1",
