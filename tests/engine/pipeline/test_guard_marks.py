@@ -164,6 +164,15 @@ STARS = [
     ("SELECT hamming(*COLUMNS(* EXCLUDE (id))) FROM s.w", ["|id org a e f||"]),
     ("SELECT id FROM s.w WHERE w IS NULL AND id::TINYINT = 1", ["id org a e f||B|"]),
 ]  # fmt: skip
+RENAMES = [
+    ("SELECT 1 FROM s.t AS q(x, y, id) WHERE id = 5", ["id org a b d ok ts st||B|"]),
+    ("SELECT 1 FROM (SELECT id, org, a FROM s.t) AS q(x, y, id) WHERE id = 5", ["id a||B|"]),
+    ("SELECT 1 FROM (SELECT * FROM s.t) AS q(x, y, id) WHERE id = 5", ["id org a b d ok ts st||B|"]),
+    ("WITH q(x, y, id) AS (SELECT id, org, a FROM s.t) SELECT 1 FROM q WHERE id = 5", ["id a||B|"]),
+    ("SELECT 1 FROM (SELECT id, org, a FROM s.t UNION ALL SELECT 1, 2, 'x') AS q(x, y, id) WHERE id = 5", ["id a||B|"]),
+    ("SELECT 1 FROM s.w, (VALUES (1, 'x')) v(e, id) WHERE v.id = 5", ["id org a e f||B|"]),
+    ("SELECT 1 FROM s.w, range(3) v(a) WHERE a = 'x'", ['id org a e f||B|(hd."a" = \'x\')']),
+]  # fmt: skip
 """Each relation as `guarded|sealed|barrier|copied`."""
 
 
@@ -172,7 +181,7 @@ def lab() -> Lab:
     return Lab(SETUP)
 
 
-@pytest.mark.parametrize(("sql", "expected"), [*GUARDS, *SEALS, *COPIES, *MORE, *STARS])
+@pytest.mark.parametrize(("sql", "expected"), [*GUARDS, *SEALS, *COPIES, *MORE, *STARS, *RENAMES])
 def test_each_relation_is_guarded_sealed_and_pruned_exactly_where_it_must_be(
     lab: Lab, sql: str, expected: list[str]
 ) -> None:
