@@ -58,7 +58,17 @@ MODULES: dict[str, Module] = {
     "headers": _stage("headers", *_CORE, "headers", "red_nested"),
     "classify": _stage("classify", *_VALUES, "calls", "column_calls", "sql_reference"),
     "functions": _stage("functions", *_VALUES, "sql_reference"),
-    "planner": _stage("planner", *_VALUES, "column_calls", "red_plan", "red_minimum_group", "translate"),
+    "planner": _stage(
+        "planner",
+        *_VALUES,
+        "column_calls",
+        "headers",
+        "red_policies",
+        "pivot_values",
+        "red_plan",
+        "red_minimum_group",
+        "translate",
+    ),
     "pipeline": _stage(
         "pipeline", *_CORE, "places", "explain_forms", "explain_policy", "red_explain_policy", "red_views"
     ),
