@@ -110,6 +110,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 env,
                 cursor,
                 limit,
+                caller.key,
                 where=lambda e: _sees(caller, e) and status in (None, e.standing(now)) and user in ("", e.user_id),
             )
         return Page(items=[_answer(item, now) for item in items], next=following)

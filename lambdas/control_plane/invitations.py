@@ -135,6 +135,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 "",
                 cursor,
                 limit,
+                caller.key,
                 where=lambda one: (
                     now < one.expires_at
                     and caller.reaches(one.organization)

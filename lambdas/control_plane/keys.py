@@ -167,6 +167,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 env,
                 cursor,
                 limit,
+                caller.key,
                 where=lambda key: (
                     caller.reaches(key.organization) and user in ("", key.user_id) and name in ("", key.name)
                 ),

@@ -169,7 +169,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     def list_nodes(env: EnvironmentPath, cursor: Cursor = "", limit: Limit = LIMIT_DEFAULT) -> Page[NodeAnswer]:
         with desk.store.read() as reader:
             admitted_environment(reader, desk.caller, env)
-            items, following = stored_page(reader, NodeFigures, env, cursor, limit)
+            items, following = stored_page(reader, NodeFigures, env, cursor, limit, desk.caller.key)
         return Page(
             items=[NodeAnswer(node=item.node, at=item.at, figures=dict(item.figures)) for item in items], next=following
         )

@@ -59,7 +59,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         caller = desk.caller
         with desk.store.read() as reader:
             items, following = stored_page(
-                reader, Organization, "", cursor, limit, where=lambda o: caller.reaches(o.id)
+                reader, Organization, "", cursor, limit, caller.key, where=lambda o: caller.reaches(o.id)
             )
         return Page(items=[_answer(item) for item in items], next=following)
 

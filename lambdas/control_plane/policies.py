@@ -48,6 +48,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 env,
                 cursor,
                 limit,
+                caller.key,
                 where=lambda policy: caller.reaches(policy.organization) and name in ("", policy.policy.name),
             )
         return Page(items=[policy_answer(item) for item in items], next=following)

@@ -74,7 +74,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
             items, following = stored_page(
-                reader, SchemaOwner, env, cursor, limit, where=lambda s: _sees(caller, s.organization)
+                reader, SchemaOwner, env, cursor, limit, caller.key, where=lambda s: _sees(caller, s.organization)
             )
         return Page(items=[SchemaAnswer(**item.fact()) for item in items], next=following)
 

@@ -24,9 +24,8 @@ from lambdas.control_plane.models import (
     Limit,
     Model,
     Page,
-    decode_cursor,
-    encode_cursor,
 )
+from lambdas.control_plane.paging import opened_cursor, sealed_cursor
 from lambdas.control_plane.resolver import ThreadedResolver
 
 ENTRIES_MAX = 1000
@@ -112,7 +111,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
     ) -> Page[UsageAnswer]:
         caller = desk.caller
         items: list[UsageAnswer] = []
-        after = decode_cursor(cursor)
+        after = opened_cursor(cursor, caller.key)
         seen = 0
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
@@ -120,7 +119,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 if group[:10] > until:
                     break
                 if len(items) == limit or seen == GROUPS_SEEN_MAX:
-                    return Page(items=items, next=encode_cursor(after))
+                    return Page(items=items, next=sealed_cursor(after, caller.key))
                 found = list(figures)
                 after, seen = group + _AFTER_DOT, seen + 1
                 record = reader.get(KeyRecord, env, found[0].key_id) if key_id in ("", found[0].key_id) else None

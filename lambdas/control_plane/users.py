@@ -104,6 +104,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 "",
                 cursor,
                 limit,
+                caller.key,
                 where=lambda user: (
                     caller.reaches(user.organization)
                     and organization in ("", user.organization)

@@ -66,6 +66,7 @@ def register(app: ThreadedResolver, desk: Desk) -> None:
                 env,
                 cursor,
                 limit,
+                caller.key,
                 where=lambda view: caller.reaches(view.organization) and name in ("", str(view.view.name)),
             )
         return Page(items=[_answer(item) for item in items], next=following)

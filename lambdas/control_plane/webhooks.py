@@ -139,7 +139,7 @@ def _register_webhooks(app: ThreadedResolver, desk: Desk) -> None:
         with desk.store.read() as reader:
             admitted_environment(reader, caller, env)
             items, following = stored_page(
-                reader, Webhook, env, cursor, limit, where=lambda w: caller.reaches(w.organization)
+                reader, Webhook, env, cursor, limit, caller.key, where=lambda w: caller.reaches(w.organization)
             )
         return Page(items=[_answer(item) for item in items], next=following)
 

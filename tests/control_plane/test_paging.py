@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import statistics
 import time
@@ -69,6 +70,29 @@ def test_a_filter_finds_what_lies_behind_many_pages(api: Api, monkeypatch: pytes
     first = api.ok("GET", KEYS, limit="3", name="k37")
     assert first["items"] == []
     assert first["next"], "a page may be short and still have a next"
+
+
+def test_h14_a_cursor_tells_nobody_what_lies_where_a_page_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "SCANNED_MAX", 3)
+    monkeypatch.setattr(paging, "AT_ONCE_MAX", 1)
+    api.ok("POST", "/v1/organizations", {"id": "2", "name": "Globex"})
+    for number in range(9):
+        foreign = {"email": f"a{number}@globex.example", "organization": "2", "role": "analyst"}
+        api.ok("POST", "/v1/users", foreign)
+    api.ok("POST", "/v1/organizations", {"id": "3", "name": "Initech"})
+    api.ok("POST", "/v1/users", {"email": "z@initech.example", "organization": "3", "role": "owner"})
+    key = api.key_for("z@initech.example", "admin")["key"]
+    cursors, found, cursor = [], [], ""
+    while cursor is not None:
+        page = api.ok("GET", "/v1/users", key=key, **({"cursor": cursor} if cursor else {}))
+        found += [item["email"] for item in page["items"]]
+        cursor = page["next"]
+        cursors.append(cursor or "")
+    assert found == ["z@initech.example"]
+    assert len(cursors) > 2
+    for each in cursors:
+        assert b"globex" not in base64.urlsafe_b64decode(each + "=" * (-len(each) % 4))
+    assert api.refused(422, "GET", "/v1/users", cursor=cursors[0]) == "invalid_request", "another key's"
 
 
 def test_a_cursor_of_a_removed_object_still_leads_on(api: Api) -> None:
