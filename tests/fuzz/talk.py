@@ -167,6 +167,19 @@ def cut(dice: Dice) -> list[bytes]:
     return [said[start:end] for start, end in itertools.pairwise(borders)]
 
 
+def is_awaited(said: bytes) -> bool:
+    """Whether more must follow: the last message announces a longer body than was said, or its header is cut."""
+    at = 0
+    while at < len(said):
+        length = int.from_bytes(said[at + 1 : at + 5])
+        if at + 5 > len(said) or at + 1 + length > len(said):
+            return True
+        if length < 4:
+            return False
+        at += 1 + length
+    return False
+
+
 class Wire(asyncio.Transport):
     """A transport whose other end is the test."""
 
