@@ -20,7 +20,7 @@ from engine.pipeline.pivot_values import needs_values, values_wanted
 from engine.pipeline.plan import Asking, Facts, Plan
 from engine.pipeline.plan_facts import fails_by_plan
 from engine.pipeline.postgres_spellings import respelled
-from engine.pipeline.predicates import check_predicates
+from engine.pipeline.predicates import Names, check_predicates
 from engine.pipeline.prover import Prover, columns_of
 from engine.pipeline.relation import SecuredTable, secure
 from engine.pipeline.result_checks import result_checks
@@ -67,6 +67,18 @@ class _Work:
     fails_by_plan: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Governed:
+    """One parsed statement, governed."""
+
+    segments: Segments
+    survey: Survey
+    shown: list[Table]
+    """Its tables as they are shown."""
+    denied: Names
+    """Which of its columns may not stand in a predicate."""
+
+
 class Planner:
     """Makes plans. Pure but for the secured tables it keeps."""
 
@@ -102,7 +114,8 @@ class Planner:
             kind, lead = "explain", tokens[0].text.lower()
         tree = self._parse(text, tokens, lead)
         kind = kind or {"summarize": "summarize", "describe": "describe", "desc": "describe"}.get(lead, "select")
-        segments, survey, shown = self._statement(text, tokens, tree, work)
+        governed = self._statement(text, tokens, tree, work)
+        segments = governed.segments
         if kind == "explain":
             explain.check_plan(work.secured.values(), asking.principal, asking.rulebook)
         masks = [m for s in work.secured.values() for m in s.masks.values()]
@@ -115,7 +128,7 @@ class Planner:
             segments,
             kind,
             tuple(s.table.name for s in work.secured.values()),
-            infer(tree, survey, shown),
+            infer(tree, governed.survey, governed.shown),
             tuple(work.secured.values()),
             tuple(asking.verdicts),
             result_checks(tree, work.secured) if kind == "select" else (),
@@ -144,10 +157,7 @@ class Planner:
     def _reader(self, tokens: tuple[Token, ...]) -> SecondParser:
         return SpelledOut(self._parser) if may_call_on_columns(tokens) else self._parser
 
-    def _statement(
-        self, text: str, tokens: tuple[Token, ...], tree: Tree, work: _Work
-    ) -> tuple[Segments, Survey, list[Table]]:
-        """The governed pieces of one parsed statement, what it holds, and the tables as they are shown."""
+    def _statement(self, text: str, tokens: tuple[Token, ...], tree: Tree, work: _Work) -> _Governed:
         asking = work.asking
         source = source_of(text, tokens)
         with _in_characters(source):
@@ -156,29 +166,28 @@ class Planner:
             raise StatementRefused(f"A statement reads at most {TABLES_MAX} tables.")
         agree(plain_parameters(text, tokens), survey.places, source.characters)
         found = [_resolve(ref, work, source.character(ref.at) + 1) for ref in survey.tables]
-        views = any(isinstance(f, View) for f in found)
         secured = [self._secure(f, work) if isinstance(f, Table) else None for f in found]
+        viewed = {i: self._view(f, work) for i, f in enumerate(found) if isinstance(f, View)}
         shown = [s.shown for s in secured if s is not None]
         with _in_characters(source):
             check_calls(survey, frozenset(fold(c.name) for t in shown for c in t.columns))
-            check_predicates(survey, secured, views=views)
+            denied = check_predicates(survey, secured, {i: names for i, (_, names) in viewed.items()})
         if asking.principal.dialect != "duckdb" and not work.depth:
             check_translated(survey, shown, asking.principal.dialect)
         inserts = group_inserts(source, survey, secured, asking.rulebook.policies, asking.principal)
-        filtered = views or work.depth > 0 or any(s is not None and s.condition for s in secured)
+        filtered = bool(viewed) or work.depth > 0 or any(s is not None and s.condition for s in secured)
         if filtered and survey.samples_by_vector:
             raise StatementRefused(
                 "SYSTEM samples and repeatable reservoirs are not taken of tables with row filters.",
                 advice="Write TABLESAMPLE bernoulli(10%), repeatable too, or reservoir(100 ROWS).",
             )
-        everything = views or work.depth > 0
-        guards = EVERYTHING if everything else (guards_of(survey, shown) if filtered else Guards())
+        guards = EVERYTHING if viewed or work.depth > 0 else (guards_of(survey, shown) if filtered else Guards())
         if filtered and not work.fails_by_plan:
             work.fails_by_plan = guards.barrier or fails_by_plan(tree, Prover(survey, columns_of(shown)))
         inner = copies(survey, secured, guards)
         relations = [
-            table.segments(guards, copy) if table is not None else self._view(item, work)
-            for item, table, copy in zip(found, secured, inner, strict=True)
+            table.segments(guards, copy) if table is not None else viewed[i][0]
+            for i, (table, copy) in enumerate(zip(secured, inner, strict=True))
         ]
         splice = Splice(source, survey, asking.catalog.environment)
         headers: dict[int, str] = {}
@@ -190,7 +199,7 @@ class Planner:
         if inserts and work.depth:  # a view over a minimum group: what its reader asks stays outside
             segments = ("FROM (", *segments, ") OFFSET 0")
         splice.verify(self._reader(tokens), tree, headers, aliases)
-        return segments, survey, shown
+        return _Governed(segments, survey, shown, denied)
 
     def _secure(self, table: Table, work: _Work) -> SecuredTable:
         found = work.secured.get(table.name.key)
@@ -211,9 +220,9 @@ class Planner:
             self._secured.move_to_end(key)
         return found
 
-    def _view(self, view: Table | View, work: _Work) -> Segments:
-        """A view's own statement under the caller's policies, in parentheses."""
-        if not isinstance(view, View) or work.depth >= VIEW_DEPTH_MAX:
+    def _view(self, view: View, work: _Work) -> tuple[Segments, Names]:
+        """A view's own statement under the caller's policies, in brackets; and what predicates may not read of it."""
+        if work.depth >= VIEW_DEPTH_MAX:
             raise StatementRefused("Views are nested too deeply.")
         work.depth += 1
         work.views[view.name.key] = view.name
@@ -224,10 +233,10 @@ class Planner:
             if lead not in ("select", "with", "from", "(", "values"):
                 raise StatementRefused("A view is a SELECT.")
             tree = self._parse(text, tokens, lead)
-            segments, survey, _ = self._statement(text, tokens, tree, work)
-            if survey.parameters:
+            governed = self._statement(text, tokens, tree, work)
+            if governed.survey.parameters:
                 raise StatementRefused("A view takes no parameters.")
-            if not self._parser.binds(_over_nothing(segments, work)):
+            if not self._parser.binds(_over_nothing(governed.segments, work)):
                 raise StatementRefused("A view reads its own tables only.", reason="its text does not bind by itself")
         except Refusal as error:
             raise PermissionRefused(
@@ -237,7 +246,7 @@ class Planner:
             ) from None
         finally:
             work.depth -= 1
-        return ("(", *segments, ")")
+        return ("(", *governed.segments, ")"), governed.denied
 
 
 def _resolve(ref: TableRef, work: _Work, position: int) -> Table | View:

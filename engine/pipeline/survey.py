@@ -138,6 +138,18 @@ class Survey:
         self.definitions.setdefault(fold(name), []).append(expression)
 
 
+def may_be_one_of(name: str, names: Container[str]) -> bool:
+    """Whether a view's column of this name may be one of `names` under the name that DuckDB gives an expression.
+
+    That is its text, or the name and a number when another column has it already.
+    """
+    while (twin := _TWIN.fullmatch(name)) is not None:
+        name = twin[1]
+        if name in names:
+            return True
+    return bool(_TEXT.search(name))
+
+
 def children(node: Node) -> Iterator[Node]:
     """The expressions directly below an expression; sub-queries are not entered."""
     for name in CHILDREN[node["class"]]:
