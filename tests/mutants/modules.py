@@ -44,7 +44,9 @@ MODULES: dict[str, Module] = {
     "names": _stage("names", _MARKS, "guards", "red_dictionaries", "red_nested", "pipeline", "red_views"),
     "conjuncts": _stage("conjuncts", _MARKS, *_CORE, "red_plan", "red_sizes", "tests/corpus"),
     "plan_facts": _stage("plan_facts", "plan_facts", "red_plan", "red_sizes"),
-    "predicates": _stage("predicates", *_CORE, "column_calls", "red_views", "red_nested", "denied_views", "tests/corpus"),
+    "predicates": _stage(
+        "predicates", *_CORE, "column_calls", "red_views", "red_nested", "denied_views", "tests/corpus"
+    ),
     "minimum_group": _stage("minimum_group", *_CORE, "red_minimum_group", "red_small_groups", "red_figures"),
     "result_checks": _stage("result_checks", *_CORE, "tests/corpus"),
     # what a statement is: text, trees, both parsers, names, calls
