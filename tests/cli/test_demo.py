@@ -134,6 +134,7 @@ def test_the_tour_fails_when_an_answer_is_not_the_right_one(lake: Path, monkeypa
 
 def test_the_demo_plays_its_tour_and_stays_up_until_ctrl_c(tmp_path: Path) -> None:
     """As a person runs it: the tour, the printed psql command, Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it
     demo = subprocess.Popen(
         [
             *COMMAND, "demo", "--no-flights", "--keep", str(tmp_path / "demo"),
@@ -141,6 +142,7 @@ def test_the_demo_plays_its_tour_and_stays_up_until_ctrl_c(tmp_path: Path) -> No
         ],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     with demo:
         watchdog = threading.Timer(200, demo.kill)
         watchdog.start()
